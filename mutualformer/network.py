@@ -1,0 +1,188 @@
+"""Saliency network: two encoders, fusion at chosen stages, one decoder."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+import torch.nn.functional as F
+from segmentation_models_pytorch.decoders.fpn.decoder import FPNDecoder
+from segmentation_models_pytorch.decoders.segformer.decoder import SegformerDecoder
+from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
+from segmentation_models_pytorch.decoders.upernet.decoder import UPerNetDecoder
+from torch import Tensor, nn
+
+from mutualformer.encoders import build_encoder, normalization
+from mutualformer.fusion import Fusion
+
+COARSEST_STRIDE = 32
+FUSION_STRIDES = (4, 8, 16, 32)
+
+DECODERS: dict[str, Callable[[list[int], int], tuple[nn.Module, int]]] = {
+    "fpn": lambda channels, dim: (
+        FPNDecoder(channels, pyramid_channels=2 * dim, segmentation_channels=dim),
+        dim,
+    ),
+    "segformer": lambda channels, dim: (SegformerDecoder(channels, segmentation_channels=dim), dim),
+    "unet": lambda channels, dim: (
+        UnetDecoder(channels, [2 * dim, dim, dim // 2, dim // 4, dim // 8]),
+        dim // 8,
+    ),
+    "upernet": lambda channels, dim: (UPerNetDecoder(channels, decoder_channels=dim), dim),
+}
+"""Decoder and its output width by name, called with the widths of the features and of the decoder."""
+
+
+class MutualFormerNetwork(nn.Module):
+    """Predict salient objects from an aligned RGB and depth pair.
+
+    Features of both encoders are embedded to tokens of width ``fusion_dim`` at the chosen strides,
+    fused there, and decoded with the features of the remaining strides (added across modalities).
+    The paper publishes its block and a size of 52.05 M, but not the network around it: encoder,
+    stages, token width and decoder are assumptions of ours.
+
+    Args:
+        encoder_name: encoder of segmentation-models-pytorch, ``tu-*`` included.
+        encoder_weights: ``None``, ``"imagenet"``, a file, or an installed weights package; see
+            :func:`mutualformer.encoders.build_encoder`.
+        share_encoder: use one encoder for both modalities (depth is repeated to three channels)
+            instead of two with their own weights.
+        fusion: which fusion, with its options; a name alone takes the defaults.
+        fusion_strides: strides whose tokens are fused, out of 4, 8, 16, 32. Stride 8 of a
+            352 × 352 image is 1936 tokens, stride 4 is 7744.
+        fusion_dim: token width C.
+        decoder_name: ``"fpn"``, ``"segformer"``, ``"unet"`` or ``"upernet"``.
+        decoder_dim: width of the decoder.
+
+    Raises:
+        ValueError: a name, stride or width that is not available; weights that cannot be had.
+
+    >>> network = MutualFormerNetwork("resnet18", fusion_dim=32).eval()
+    >>> network(torch.rand(1, 3, 70, 50), torch.rand(1, 1, 70, 50)).shape
+    torch.Size([1, 1, 70, 50])
+    """
+
+    def __init__(
+        self,
+        encoder_name: str = "mit_b2",
+        encoder_weights: str | None = None,
+        share_encoder: bool = False,
+        fusion: Fusion | str = Fusion(),  # noqa: B008  (frozen)
+        fusion_strides: Sequence[int] = (8, 16, 32),
+        fusion_dim: int = 128,
+        decoder_name: str = "fpn",
+        decoder_dim: int = 128,
+    ) -> None:
+        super().__init__()
+        if isinstance(fusion, str):
+            fusion = Fusion(fusion)  # type: ignore[arg-type]
+        if decoder_name not in DECODERS:
+            raise ValueError(
+                f"decoder_name is {decoder_name!r}, expected one of {', '.join(DECODERS)}"
+            )
+        self.fusion = fusion
+        self.share_encoder = share_encoder
+        self.encoders = nn.ModuleDict()
+        if share_encoder:
+            self.encoders["shared"] = build_encoder(encoder_name, weights=encoder_weights)
+        else:
+            for modality in fusion.modalities:
+                self.encoders[modality] = build_encoder(
+                    encoder_name, in_channels=3 if modality == "rgb" else 1, weights=encoder_weights
+                )
+        channels = list(next(iter(self.encoders.values())).out_channels)
+        _check_strides(fusion_strides, channels, encoder_name)
+
+        self.embeddings = nn.ModuleDict()
+        self.blocks = nn.ModuleDict()
+        for stride in sorted(fusion_strides):
+            level = int(math.log2(stride))
+            self.blocks[str(level)] = fusion.build(fusion_dim)
+            self.embeddings[str(level)] = nn.ModuleDict(
+                {name: nn.Conv2d(channels[level], fusion_dim, 1) for name in fusion.modalities}
+            )
+            channels[level] = fusion_dim
+        self.decoder, head_dim = DECODERS[decoder_name](channels, decoder_dim)
+        self.head = nn.Conv2d(head_dim, 1, kernel_size=3, padding=1)
+
+        mean, std = normalization(encoder_name)
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("mean", mean.view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", std.view(1, 3, 1, 1), persistent=False)
+
+    def encoder_parameters(self) -> Iterator[nn.Parameter]:
+        """Yield the parameters that may come pretrained, for a learning rate of their own."""
+        return self.encoders.parameters()
+
+    def forward(self, rgb: Tensor, depth: Tensor) -> Tensor:
+        """Predict saliency logits.
+
+        Args:
+            rgb: `(B, 3, H, W)`, in [0, 1]; any H and W.
+            depth: `(B, 1, H, W)`, in [0, 1], near = 1.
+
+        Returns:
+            Logits `(B, 1, H, W)`; their sigmoid is the saliency map.
+
+        Raises:
+            ValueError: shapes that do not fit together.
+        """
+        size = rgb.shape[-2:]
+        if rgb.shape[1:] != (3, *size) or depth.shape != (rgb.shape[0], 1, *size):
+            raise ValueError(
+                f"rgb is {tuple(rgb.shape)} and depth is {tuple(depth.shape)}; "
+                "expected (B, 3, H, W) and (B, 1, H, W)"
+            )
+        inputs = {
+            "rgb": (rgb - self.mean) / self.std,
+            "depth": (depth - self.mean.mean()) / self.std.mean(),
+        }
+        features = {name: self._encode(name, inputs[name]) for name in self.fusion.modalities}
+        logits = self.head(self.decoder(self._fuse(features)))
+        padded = [_round_up(length) for length in size]
+        logits = F.interpolate(logits, size=padded, mode="bilinear", align_corners=False)
+        return logits[..., : size[0], : size[1]]
+
+    def _encode(self, modality: str, image: Tensor) -> list[Tensor]:
+        height, width = image.shape[-2:]
+        # Encoders and decoders halve the size five times and meet again only at multiples of 32.
+        padding = (0, _round_up(width) - width, 0, _round_up(height) - height)
+        image = F.pad(image, padding, mode="replicate")
+        if self.share_encoder:
+            return self.encoders["shared"](image.expand(-1, 3, -1, -1))
+        return self.encoders[modality](image)
+
+    def _fuse(self, features: dict[str, list[Tensor]]) -> list[Tensor]:
+        streams = [features.get("rgb"), features.get("depth")]
+        first = next(stream for stream in streams if stream is not None)
+        fused = [first[0]]  # the input itself, which decoders leave out
+        for level in range(1, len(first)):
+            maps = {name: stream[level] for name, stream in features.items()}
+            if str(level) not in self.blocks:
+                fused.append(torch.stack(tuple(maps.values())).sum(0))
+                continue
+            spatial_size = (first[level].shape[-2], first[level].shape[-1])
+            embeddings = self.embeddings[str(level)]
+            assert isinstance(embeddings, nn.ModuleDict)
+            tokens = {name: embeddings[name](x).flatten(2).mT for name, x in maps.items()}
+            joined = self.blocks[str(level)](tokens.get("rgb"), tokens.get("depth"), spatial_size)
+            fused.append(joined.mT.unflatten(-1, spatial_size))
+        return fused
+
+
+def _round_up(length: int) -> int:
+    return math.ceil(length / COARSEST_STRIDE) * COARSEST_STRIDE
+
+
+def _check_strides(strides: Sequence[int], channels: list[int], encoder_name: str) -> None:
+    for stride in strides:
+        if stride not in FUSION_STRIDES:
+            raise ValueError(
+                f"fusion_strides holds {stride}, expected some of "
+                f"{', '.join(map(str, FUSION_STRIDES))}"
+            )
+        level = int(math.log2(stride))
+        if level >= len(channels) or channels[level] == 0:
+            raise ValueError(f"encoder {encoder_name!r} has no features at stride {stride}")
+    if not strides or len(set(strides)) != len(strides):
+        raise ValueError(f"fusion_strides is {list(strides)}, expected distinct strides")

@@ -1,0 +1,17 @@
+"""Operations on affinities: cross-diffusion attention and the processes it is built from."""
+
+from mutualformer.ops.cross_diffusion import CrossDiffusionOutput, cross_diffusion
+from mutualformer.ops.diffusion import diffuse, diffusion_limit
+from mutualformer.ops.regularized_diffusion import (
+    regularized_diffusion,
+    regularized_diffusion_limit,
+)
+
+__all__ = [
+    "CrossDiffusionOutput",
+    "cross_diffusion",
+    "diffuse",
+    "diffusion_limit",
+    "regularized_diffusion",
+    "regularized_diffusion_limit",
+]
