@@ -1,0 +1,120 @@
+"""The training commands `fit`, `validate`, `test` and `predict`, through LightningCLI."""
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import yaml
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers import CSVLogger
+
+from lightning_modules.callbacks import (
+    ContactSheet,
+    PredictionWriter,
+    ResultsWriter,
+    RunCheckpoint,
+)
+from lightning_modules.saliency_module import SaliencyModule
+from lightning_modules.user_errors import exit_on_user_error
+
+DEFAULT_RUN_FOLDER = "runs/unnamed"
+
+
+class RunConfigWriter(SaveConfigCallback):
+    """Write the resolved configuration of a training run to `<run folder>/config.yaml`.
+
+    Only what every command understands is written, so that the file serves `fit`, `test` and
+    `predict` alike.
+    """
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write the file before the first step of `fit`."""
+        if stage != "fit" or not trainer.is_global_zero:
+            return
+        config = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
+        config.pop("ckpt_path", None)
+        folder = Path(trainer.default_root_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = folder / ".config.yaml.tmp"
+        temporary.write_text(yaml.safe_dump(config, sort_keys=False))
+        temporary.replace(folder / "config.yaml")
+
+
+class MutualFormerCLI(LightningCLI):
+    """Lightning's command line with one folder per run.
+
+    The run folder is `trainer.default_root_dir`: configuration, checkpoints, logs, results and
+    maps all land there.
+    """
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the outputs of a run, each configurable under its own name."""
+        parser.set_defaults({"trainer.default_root_dir": DEFAULT_RUN_FOLDER})
+        parser.add_lightning_class_args(RunCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(PredictionWriter, "predictions")
+        parser.add_lightning_class_args(ContactSheet, "contact_sheet")
+
+    def _parse_ckpt_path(self) -> None:
+        """Keep what the user typed: Lightning would let the checkpoint's settings win over it."""
+
+    def before_instantiate_classes(self) -> None:
+        """Check the run folder and the checkpoint before anything expensive is built."""
+        config = self.config[self.config.subcommand]
+        folder = Path(config.trainer.default_root_dir)
+        checkpoints = folder / "checkpoints"
+        if self.config.subcommand == "fit":
+            # Other ranks are started while the first may already be writing.
+            first_process = int(os.environ.get("LOCAL_RANK", 0)) == 0
+            if not config.ckpt_path and first_process and any(checkpoints.glob("*.ckpt")):
+                raise ValueError(
+                    f"{folder} already holds a trained run. Continue it with "
+                    f"--ckpt_path {checkpoints / 'last.ckpt'}, choose another folder with "
+                    "--trainer.default_root_dir, or delete it"
+                )
+        elif not config.ckpt_path:
+            config.ckpt_path = str(_find_checkpoint(folder))
+        if config.ckpt_path and not Path(config.ckpt_path).is_file():
+            raise ValueError(f"--ckpt_path is {config.ckpt_path}, but there is no such file")
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Build the trainer; without a logger of the user's, `fit` logs to CSV in the run folder."""
+        trainer = self.config[self.config.subcommand].trainer
+        if trainer.logger in (None, True):
+            # Only fit has curves to keep.
+            fitting = self.config.subcommand == "fit"
+            kwargs["logger"] = CSVLogger(trainer.default_root_dir, "logs") if fitting else False
+        return super().instantiate_trainer(**kwargs)
+
+
+def _find_checkpoint(folder: Path) -> Path:
+    for name in ("best.ckpt", "last.ckpt"):
+        path = folder / "checkpoints" / name
+        if path.is_file():
+            return path
+    raise ValueError(
+        f"no checkpoint in {folder / 'checkpoints'}: train first with mutualformer fit, or give "
+        "one with --ckpt_path"
+    )
+
+
+def run(arguments: list[str]) -> int:
+    """Run one training command; returns its exit code."""
+    # Scores are already reduced over processes when they are logged.
+    warnings.filterwarnings("ignore", message=r".*recommended to use `self.log.*sync_dist=True`")
+    # How many cores to load data with is the user's decision, and 0 is right for small scenes.
+    warnings.filterwarnings("ignore", message=r".*does not have many workers.*")
+    with exit_on_user_error():
+        MutualFormerCLI(
+            SaliencyModule,
+            LightningDataModule,
+            subclass_mode_data=True,
+            save_config_callback=RunConfigWriter,
+            seed_everything_default=0,
+            trainer_defaults={"callbacks": [ResultsWriter()]},
+            auto_configure_optimizers=False,
+            parser_kwargs={"allow_abbrev": False},
+            args=arguments,
+        )
+    return 0

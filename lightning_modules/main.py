@@ -1,0 +1,45 @@
+"""Entry point of the command `mutualformer`: picks the subcommand, turns user errors into text."""
+
+import sys
+from importlib import metadata
+
+USAGE = """usage: mutualformer <command> [options]
+
+commands:
+  fit       train, validate and keep the best checkpoint      mutualformer fit --config FILE
+  validate  score a checkpoint on the held-out training data
+  test      score a checkpoint on the test sets               mutualformer test --config RUN/config.yaml
+  predict   write saliency maps for a folder of pairs         mutualformer predict --config RUN/config.yaml
+                                                                --data.predict_root FOLDER
+
+mutualformer <command> --help lists the options of a command; --print_config shows the resolved
+configuration. MUTUALFORMER_TRACEBACK=1 shows where an error was raised.
+"""  # noqa: E501
+
+TRAINER_COMMANDS = ("fit", "validate", "test", "predict")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code (2 for the user's mistakes)."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(USAGE)
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        print(f"mutualformer {metadata.version('mutualformer')}")
+        return 0
+    if arguments[0] not in TRAINER_COMMANDS:
+        print(
+            f"error: unknown command {arguments[0]!r}, expected one of "
+            f"{', '.join(TRAINER_COMMANDS)}; try mutualformer --help",
+            file=sys.stderr,
+        )
+        return 2
+    # Late, because importing torch and Lightning takes seconds.
+    from lightning_modules.command_line import run
+
+    return run(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,186 @@
+"""Wire a saliency network to its loss, optimiser and scores."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, get_args
+
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR
+
+from lightning_modules.metrics import SaliencyScores, quantise
+from mutualformer import MutualFormerNetwork
+from mutualformer.losses import LOSSES
+
+LossName = Literal["weighted_bce_iou", "bce"]
+OptimizerFactory = Callable[[Iterable], Optimizer]
+SchedulerFactory = Callable[[Optimizer, int], LRScheduler]
+
+
+class SaliencyModule(LightningModule):
+    """Train, score and apply a network for RGB-D salient object detection.
+
+    Batches are dicts with `rgb` `(B, 3, H, W)` and `depth` `(B, 1, H, W)` in [0, 1], `mask`
+    `(B, 1, H, W)` in {0, 1}, and lists `name`, `dataset`, `original_size`; evaluation batches also
+    hold `ground_truth`, a list of bool `(1, H0, W0)` masks at their original size.
+
+    Args:
+        network: maps (rgb, depth) to logits `(B, 1, H, W)`.
+        loss: ``"weighted_bce_iou"`` (F3Net) or ``"bce"``.
+        optimizer: called with the parameter groups.
+        scheduler: called with the optimiser and the number of steps that it is to span, so that
+            `torch.optim.lr_scheduler.CosineAnnealingLR` or `PolynomialLR` fit as they are. It is
+            stepped after every batch.
+        warmup_steps: steps over which the learning rate first rises linearly from 1 % to its value.
+        encoder_learning_rate_factor: learning rate of the encoders as a multiple of the others'.
+
+    Raises:
+        ValueError: an unknown loss, or a number outside its range.
+
+    Source of the defaults: assumptions; the paper publishes no schedule.
+    """
+
+    def __init__(
+        self,
+        network: MutualFormerNetwork,
+        loss: LossName = "weighted_bce_iou",
+        optimizer: OptimizerFactory = AdamW,
+        scheduler: SchedulerFactory = CosineAnnealingLR,
+        warmup_steps: int = 0,
+        encoder_learning_rate_factor: float = 0.1,
+    ) -> None:
+        super().__init__()
+        if loss not in get_args(LossName):
+            raise ValueError(f"loss is {loss!r}, expected one of {', '.join(get_args(LossName))}")
+        if warmup_steps < 0:
+            raise ValueError(f"warmup_steps is {warmup_steps}, expected an integer >= 0")
+        if encoder_learning_rate_factor < 0:
+            raise ValueError(
+                f"encoder_learning_rate_factor is {encoder_learning_rate_factor}, expected >= 0"
+            )
+        self.save_hyperparameters()
+        self.network = network
+        self.loss = LOSSES[loss]
+        self.optimizer_factory = optimizer
+        self.scheduler_factory = scheduler
+        self.warmup_steps = warmup_steps
+        self.encoder_learning_rate_factor = encoder_learning_rate_factor
+        self._scores: dict[str, SaliencyScores] = {}
+
+    def forward(self, rgb: Tensor, depth: Tensor) -> Tensor:
+        """Map `(B, 3, H, W)` and `(B, 1, H, W)` to logits `(B, 1, H, W)`."""
+        return self.network(rgb, depth)
+
+    def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
+        """Return the loss of a batch."""
+        logits = self(batch["rgb"], batch["depth"])
+        loss = self.loss(logits, batch["mask"])
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(logits))
+        return loss
+
+    def validation_step(
+        self, batch: Mapping[str, Any], batch_idx: int, dataloader_idx: int = 0
+    ) -> dict[str, Tensor]:
+        """Score a batch; returns its saliency maps."""
+        return self._evaluate(batch)
+
+    def test_step(
+        self, batch: Mapping[str, Any], batch_idx: int, dataloader_idx: int = 0
+    ) -> dict[str, Tensor]:
+        """Score a batch; returns its saliency maps."""
+        return self._evaluate(batch)
+
+    def predict_step(
+        self, batch: Mapping[str, Any], batch_idx: int, dataloader_idx: int = 0
+    ) -> dict[str, Tensor]:
+        """Return `saliency` `(B, 1, H, W)`, probabilities in [0, 1]."""
+        return {"saliency": self(batch["rgb"], batch["depth"]).float().sigmoid()}
+
+    def on_validation_epoch_end(self) -> None:
+        """Log `val/<dataset>/<score>`."""
+        self._log_scores("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log `test/<dataset>/<score>`."""
+        self._log_scores("test")
+
+    def _evaluate(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        output = self.predict_step(batch, 0)
+        pairs: dict[str, list[tuple[Tensor, Tensor]]] = {}
+        for saliency, truth, dataset in zip(
+            output["saliency"], batch["ground_truth"], batch["dataset"], strict=True
+        ):
+            pairs.setdefault(dataset, []).append((quantise(saliency, truth.shape[-2:]), truth))
+        for dataset, maps in pairs.items():
+            if dataset not in self._scores:
+                self._scores[dataset] = SaliencyScores().to(self.device)
+            self._scores[dataset].update(*zip(*maps, strict=True))
+        return output
+
+    def _log_scores(self, stage: str) -> None:
+        # Sorted, because every process must reduce the data sets in the same order.
+        for dataset, scores in sorted(self._scores.items()):
+            self.log_dict({f"{stage}/{dataset}/{name}": x for name, x in scores.compute().items()})
+        self._scores.clear()
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Build optimiser and schedule, with the encoders in a group of their own."""
+        encoder = [p for p in self.network.encoder_parameters() if p.requires_grad]
+        in_encoder = {id(parameter) for parameter in encoder}
+        others = [
+            p for p in self.parameters() if p.requires_grad and id(p) not in in_encoder
+        ]
+        optimizer = self.optimizer_factory([{"params": others}, {"params": encoder}])
+        optimizer.param_groups[1]["lr"] *= self.encoder_learning_rate_factor
+
+        num_steps = int(self.trainer.estimated_stepping_batches)
+        warmup_steps = min(self.warmup_steps, num_steps - 1)
+        scheduler = self.scheduler_factory(optimizer, num_steps - warmup_steps)
+        if warmup_steps > 0:
+            warmup = LinearLR(optimizer, start_factor=0.01, total_iters=warmup_steps)
+            scheduler = SequentialLR(optimizer, [warmup, scheduler], milestones=[warmup_steps])
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint of another architecture before any of it is loaded.
+
+        Raises:
+            ValueError: parameters are missing, unknown or of another shape; says which.
+        """
+        stored = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
+        own = {name: tuple(value.shape) for name, value in self.state_dict().items()}
+        if stored == own:
+            return
+        name = next(name for name in [*own, *stored] if stored.get(name) != own.get(name))
+        raise ValueError(
+            "the checkpoint is of another architecture: "
+            f"{name} is {stored.get(name, 'absent')} there and {own.get(name, 'absent')} here"
+            f"{_differing_settings(checkpoint, dict(self.hparams))}. "
+            "Give the config.yaml that was saved beside the checkpoint"
+        )
+
+
+def _differing_settings(checkpoint: Mapping[str, Any], own: Mapping[str, Any]) -> str:
+    """Name the settings of the network that differ, where both sides are known."""
+
+    def flatten(tree: object, path: str = "") -> dict[str, object]:
+        if not isinstance(tree, Mapping):
+            return {path: tree}
+        return {
+            name: value
+            for key, branch in tree.items()
+            for name, value in flatten(branch, f"{path}.{key}" if path else str(key)).items()
+        }
+
+    there = flatten(checkpoint.get("hyper_parameters", {}).get("network", {}))
+    here = flatten(own.get("network", {}))
+    differing = [
+        f"{name.removeprefix('init_args.')} ({there[name]} there, {here[name]} here)"
+        for name in here
+        if name in there and there[name] != here[name]
+    ]
+    return f" ({'; '.join(differing)})" if differing else ""
