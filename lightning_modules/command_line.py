@@ -1,10 +1,13 @@
 """The training commands `fit`, `validate`, `test` and `predict`, through LightningCLI."""
 
+import logging
 import os
+import sys
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import torch
 import yaml
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -42,6 +45,16 @@ class RunConfigWriter(SaveConfigCallback):
         temporary.replace(folder / "config.yaml")
 
 
+class BriefParser(LightningArgumentParser):
+    """Report a mistake in one message, without the pages of usage that come before it."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Print the message and exit with code 2."""
+        lines = [line.strip() for line in message.splitlines() if line.strip()]
+        print(f"error: {' '.join(lines)}", file=sys.stderr)
+        raise SystemExit(2)
+
+
 class MutualFormerCLI(LightningCLI):
     """Lightning's command line with one folder per run.
 
@@ -75,11 +88,13 @@ class MutualFormerCLI(LightningCLI):
                 )
         elif not config.ckpt_path:
             config.ckpt_path = str(_find_checkpoint(folder))
-        if config.ckpt_path and not Path(config.ckpt_path).is_file():
-            raise ValueError(f"--ckpt_path is {config.ckpt_path}, but there is no such file")
+        if config.ckpt_path:
+            _check_checkpoint(Path(config.ckpt_path))
+        if self.config.subcommand == "test":
+            config.verbose = False  # ResultsWriter prints the table
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Build the trainer; without a logger of the user's, `fit` logs to CSV in the run folder."""
+        """Build the trainer; unless told otherwise, `fit` logs to CSV files in the run folder."""
         trainer = self.config[self.config.subcommand].trainer
         if trainer.logger in (None, True):
             # Only fit has curves to keep.
@@ -99,12 +114,21 @@ def _find_checkpoint(folder: Path) -> Path:
     )
 
 
+def _check_checkpoint(path: Path) -> None:
+    if not path.is_file():
+        raise ValueError(f"--ckpt_path is {path}, but there is no such file")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # torch raises nearly anything for a damaged file
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"--ckpt_path {path} cannot be read: {reason}") from error
+    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
+        raise ValueError(f"--ckpt_path {path} is not a checkpoint of mutualformer fit")
+
+
 def run(arguments: list[str]) -> int:
     """Run one training command; returns its exit code."""
-    # Scores are already reduced over processes when they are logged.
-    warnings.filterwarnings("ignore", message=r".*recommended to use `self.log.*sync_dist=True`")
-    # How many cores to load data with is the user's decision, and 0 is right for small scenes.
-    warnings.filterwarnings("ignore", message=r".*does not have many workers.*")
+    _silence_what_users_cannot_act_on()
     with exit_on_user_error():
         MutualFormerCLI(
             SaliencyModule,
@@ -114,7 +138,21 @@ def run(arguments: list[str]) -> int:
             seed_everything_default=0,
             trainer_defaults={"callbacks": [ResultsWriter()]},
             auto_configure_optimizers=False,
+            parser_class=BriefParser,
             parser_kwargs={"allow_abbrev": False},
             args=arguments,
         )
     return 0
+
+
+def _silence_what_users_cannot_act_on() -> None:
+    # Scores are already reduced over processes when they are logged.
+    warnings.filterwarnings("ignore", message=r".*recommended to use `self.log.*sync_dist=True`")
+    # How many cores to load data with is the user's decision, and 0 is right for small scenes.
+    warnings.filterwarnings("ignore", message=r".*does not have many workers.*")
+    # The entry point hands over the very arguments of the process.
+    warnings.filterwarnings("ignore", message=r"LightningCLI's args parameter is intended")
+    warnings.filterwarnings("ignore", message=r".*LeafSpec.*is deprecated")
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
+        lambda record: "Tip:" not in record.getMessage()
+    )

@@ -128,9 +128,7 @@ class SaliencyModule(LightningModule):
         """Build optimiser and schedule, with the encoders in a group of their own."""
         encoder = [p for p in self.network.encoder_parameters() if p.requires_grad]
         in_encoder = {id(parameter) for parameter in encoder}
-        others = [
-            p for p in self.parameters() if p.requires_grad and id(p) not in in_encoder
-        ]
+        others = [p for p in self.parameters() if p.requires_grad and id(p) not in in_encoder]
         optimizer = self.optimizer_factory([{"params": others}, {"params": encoder}])
         optimizer.param_groups[1]["lr"] *= self.encoder_learning_rate_factor
 

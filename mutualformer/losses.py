@@ -32,7 +32,8 @@ def weighted_bce_iou(logits: Tensor, mask: Tensor, *, window_size: int = 31) -> 
     """
     if logits.shape != mask.shape:
         raise ValueError(
-            f"logits are {tuple(logits.shape)} and mask is {tuple(mask.shape)}; expected equal shapes"
+            f"logits are {tuple(logits.shape)} and mask is {tuple(mask.shape)}, "
+            "expected equal shapes"
         )
     pixels = (-3, -2, -1)
     local_mean = F.avg_pool2d(mask, window_size, stride=1, padding=window_size // 2)

@@ -29,7 +29,7 @@ DECODERS: dict[str, Callable[[list[int], int], tuple[nn.Module, int]]] = {
     ),
     "upernet": lambda channels, dim: (UPerNetDecoder(channels, decoder_channels=dim), dim),
 }
-"""Decoder and its output width by name, called with the widths of the features and of the decoder."""
+"""Decoder and its output width by name, called with the widths of features and decoder."""
 
 
 class MutualFormerNetwork(nn.Module):
@@ -46,12 +46,12 @@ class MutualFormerNetwork(nn.Module):
             :func:`mutualformer.encoders.build_encoder`.
         share_encoder: use one encoder for both modalities (depth is repeated to three channels)
             instead of two with their own weights.
-        fusion: which fusion, with its options; a name alone takes the defaults.
+        fusion: which fusion, with its options.
         fusion_strides: strides whose tokens are fused, out of 4, 8, 16, 32. Stride 8 of a
             352 × 352 image is 1936 tokens, stride 4 is 7744.
         fusion_dim: token width C.
         decoder_name: ``"fpn"``, ``"segformer"``, ``"unet"`` or ``"upernet"``.
-        decoder_dim: width of the decoder.
+        decoder_dim: width of the decoder, a multiple of 32 (groups of its normalisation).
 
     Raises:
         ValueError: a name, stride or width that is not available; weights that cannot be had.
@@ -66,19 +66,19 @@ class MutualFormerNetwork(nn.Module):
         encoder_name: str = "mit_b2",
         encoder_weights: str | None = None,
         share_encoder: bool = False,
-        fusion: Fusion | str = Fusion(),  # noqa: B008  (frozen)
+        fusion: Fusion = Fusion(),  # noqa: B008  (frozen)
         fusion_strides: Sequence[int] = (8, 16, 32),
         fusion_dim: int = 128,
         decoder_name: str = "fpn",
         decoder_dim: int = 128,
     ) -> None:
         super().__init__()
-        if isinstance(fusion, str):
-            fusion = Fusion(fusion)  # type: ignore[arg-type]
         if decoder_name not in DECODERS:
             raise ValueError(
                 f"decoder_name is {decoder_name!r}, expected one of {', '.join(DECODERS)}"
             )
+        if decoder_dim < 1 or decoder_dim % 32:
+            raise ValueError(f"decoder_dim is {decoder_dim}, expected a multiple of 32")
         self.fusion = fusion
         self.share_encoder = share_encoder
         self.encoders = nn.ModuleDict()

@@ -33,7 +33,8 @@ class QueryKeyValue(nn.Module):
         super().__init__()
         if num_heads < 1 or dim % num_heads:
             raise ValueError(
-                f"dim is {dim} and num_heads is {num_heads}; expected num_heads >= 1 that divides dim"
+                f"dim is {dim} and num_heads is {num_heads}, "
+                "expected a num_heads >= 1 that divides dim"
             )
         self.num_heads = num_heads
         self.projection = nn.Linear(dim, 3 * dim, bias=bias)

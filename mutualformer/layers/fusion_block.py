@@ -1,4 +1,4 @@
-"""The frame that every fusion shares: mix two token streams into one, then a feed-forward network."""
+"""The frame that every fusion shares: mix two token streams into one, then feed forward."""
 
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth

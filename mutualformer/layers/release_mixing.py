@@ -60,9 +60,7 @@ class ReleaseMixing(nn.Module):
         pair = self._mix_pair(tokens_rgb, tokens_depth)
         fused = self.proj_fused(self.attention_fused(self.norm_fused(tokens_fused)))
         return (
-            tokens_fused
-            + self.drop_path(self.dropout(fused))
-            + self.drop_path(self.dropout(pair))
+            tokens_fused + self.drop_path(self.dropout(fused)) + self.drop_path(self.dropout(pair))
         )
 
     def _mix_pair(self, tokens_rgb: Tensor, tokens_depth: Tensor) -> Tensor:

@@ -93,7 +93,8 @@ def cross_diffusion(
         S_rd^(t+1) = ε Ŝ_r S_rd^(t) Ŝ_dᵀ + (1 − ε) A,   A = ½ (Ŝ_r + Ŝ_d)
         M_rd = S_rd^(T) V_d,   and M_dr with r and d exchanged
 
-    No RGB query is ever compared with a depth key (unless ``initial_affinity="cross"`` asks for it).
+    No RGB query is ever compared with a depth key, unless ``initial_affinity="cross"`` asks for
+    it.
 
     Args:
         query_rgb: Q_r, `(B, H, N, D)`; any leading shape is accepted.
@@ -108,7 +109,9 @@ def cross_diffusion(
             (softmax(Q_r K_dᵀ/√D) and softmax(Q_d K_rᵀ/√D), which diffusion then refines).
         affinity: ``"softmax"``: Ŝ_m = S_m, whose rows sum to one, so that D^(−1/2) S_m D^(−1/2)
             changes nothing. ``"symmetric"``: Ŝ_m = D^(−1/2) exp(Q_m K_mᵀ/√D) D^(−1/2), as RDP
-            normalises. Self-attention M_m reads through the softmax in both cases.
+            normalises; its entries reach exp(½ (max lse − min lse)), which overflows float32
+            when row log-sum-exps differ by more than about 170. Self-attention M_m reads through
+            the softmax in both cases.
         backend: ``"dense"`` forms the N × N affinities; ``"auto"`` picks the best that is there.
 
     Returns:

@@ -5,7 +5,13 @@ from torch import Tensor
 
 
 def diffuse(
-    left: Tensor, right: Tensor, target: Tensor, initial: Tensor, *, epsilon: float, num_iterations: int
+    left: Tensor,
+    right: Tensor,
+    target: Tensor,
+    initial: Tensor,
+    *,
+    epsilon: float,
+    num_iterations: int,
 ) -> Tensor:
     """Iterate the diffusion of an affinity from ``initial`` towards its limit.
 
@@ -39,8 +45,8 @@ def diffusion_limit(left: Tensor, right: Tensor, target: Tensor, *, epsilon: flo
 
         vec(S*) = (1 − ε) (I − ε R ⊗ L)⁻¹ vec(Y)
 
-    The limit exists when ε ρ(L) ρ(R) < 1, which holds for every ε < 1 if L and R are row-stochastic.
-    It does not depend on the initial affinity.
+    The limit exists when ε ρ(L) ρ(R) < 1: for every ε < 1, if L and R are row-stochastic. It does
+    not depend on the initial affinity.
 
     Args:
         left: L, `(N, N)`.
