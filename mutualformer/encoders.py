@@ -66,7 +66,8 @@ def build_encoder(name: str, *, in_channels: int = 3, weights: str | None = None
 
 def normalization(name: str) -> tuple[Tensor, Tensor]:
     """Return mean and standard deviation, each `(3,)`, that an encoder expects of RGB in [0, 1]."""
-    mean, std = IMAGENET_MEAN, IMAGENET_STD
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
     if name.startswith("tu-"):
         config = timm.models.get_pretrained_cfg(name[3:])
         if config is not None:

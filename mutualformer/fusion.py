@@ -154,8 +154,9 @@ class ConcatMixing(_PairMixing):
         self, rgb: tuple[Tensor, Tensor, Tensor], depth: tuple[Tensor, Tensor, Tensor]
     ) -> tuple[Tensor, Tensor]:
         """Let every token attend to all 2N tokens."""
-        joint = [torch.cat(pair, dim=-2) for pair in zip(rgb, depth, strict=True)]
-        attended_rgb, attended_depth = F.scaled_dot_product_attention(*joint).chunk(2, dim=-2)
+        query, key, value = (torch.cat(pair, dim=-2) for pair in zip(rgb, depth, strict=True))
+        attended = F.scaled_dot_product_attention(query, key, value)
+        attended_rgb, attended_depth = attended.chunk(2, dim=-2)
         return attended_rgb, attended_depth
 
 

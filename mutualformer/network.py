@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -81,15 +82,15 @@ class MutualFormerNetwork(nn.Module):
             raise ValueError(f"decoder_dim is {decoder_dim}, expected a multiple of 32")
         self.fusion = fusion
         self.share_encoder = share_encoder
-        self.encoders = nn.ModuleDict()
-        if share_encoder:
-            self.encoders["shared"] = build_encoder(encoder_name, weights=encoder_weights)
-        else:
-            for modality in fusion.modalities:
-                self.encoders[modality] = build_encoder(
-                    encoder_name, in_channels=3 if modality == "rgb" else 1, weights=encoder_weights
-                )
-        channels = list(next(iter(self.encoders.values())).out_channels)
+        widths = {"shared": 3} if share_encoder else {"rgb": 3, "depth": 1}
+        encoders = {
+            name: build_encoder(encoder_name, in_channels=in_channels, weights=encoder_weights)
+            for name, in_channels in widths.items()
+            if share_encoder or name in fusion.modalities
+        }
+        self.encoders = nn.ModuleDict(encoders)
+        out_channels: Any = next(iter(encoders.values())).out_channels
+        channels: list[int] = list(out_channels)
         _check_strides(fusion_strides, channels, encoder_name)
 
         self.embeddings = nn.ModuleDict()

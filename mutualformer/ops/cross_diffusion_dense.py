@@ -1,5 +1,7 @@
 """Cross-diffusion attention on explicit N × N affinities: the readable reference."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -40,11 +42,10 @@ def cross_diffusion_dense(
     Half precision is computed in float32 and rounded once at the end. O(T N³) time, O(N²) memory.
     """
     dtype = value_rgb.dtype
+    accumulate = torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
     tensors = (query_rgb, key_rgb, value_rgb, query_depth, key_depth, value_depth)
     with torch.autocast(value_rgb.device.type, enabled=False):
-        if dtype in (torch.float16, torch.bfloat16):
-            tensors = tuple(tensor.float() for tensor in tensors)
-        q_r, k_r, v_r, q_d, k_d, v_d = tensors
+        q_r, k_r, v_r, q_d, k_d, v_d = (tensor.to(accumulate) for tensor in tensors)
         logits_rgb, logits_depth = scaled_logits(q_r, k_r), scaled_logits(q_d, k_d)
         attention_rgb, attention_depth = logits_rgb.softmax(-1), logits_depth.softmax(-1)
         if affinity == "softmax":
@@ -65,8 +66,12 @@ def cross_diffusion_dense(
             initial_rd = scaled_logits(q_r, k_d).softmax(-1)
             initial_dr = scaled_logits(q_d, k_r).softmax(-1)
 
-        steps = {"epsilon": epsilon, "num_iterations": num_iterations}
-        affinity_rd = diffuse(affinity_rgb, affinity_depth, average, initial_rd, **steps)
-        affinity_dr = diffuse(affinity_depth, affinity_rgb, average, initial_dr, **steps)
-        outputs = (attention_rgb @ v_r, attention_depth @ v_d, affinity_rd @ v_d, affinity_dr @ v_r)
-    return tuple(output.to(dtype) for output in outputs)
+        step = partial(diffuse, epsilon=epsilon, num_iterations=num_iterations)
+        affinity_rd = step(affinity_rgb, affinity_depth, average, initial_rd)
+        affinity_dr = step(affinity_depth, affinity_rgb, average, initial_dr)
+        return (
+            (attention_rgb @ v_r).to(dtype),
+            (attention_depth @ v_d).to(dtype),
+            (affinity_rd @ v_d).to(dtype),
+            (affinity_dr @ v_r).to(dtype),
+        )
