@@ -93,6 +93,12 @@ class MutualFormerCLI(LightningCLI):
         if self.config.subcommand == "test":
             config.verbose = False  # ResultsWriter prints the table
 
+    def before_fit(self) -> None:
+        """Check the data before the trainer creates anything in the run folder."""
+        self.datamodule.setup(self.subcommand)
+
+    before_validate = before_test = before_predict = before_fit
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer; unless told otherwise, `fit` logs to CSV files in the run folder."""
         trainer = self.config[self.config.subcommand].trainer
@@ -147,7 +153,7 @@ def run(arguments: list[str]) -> int:
 
 def _silence_what_users_cannot_act_on() -> None:
     # Scores are already reduced over processes when they are logged.
-    warnings.filterwarnings("ignore", message=r".*recommended to use `self.log.*sync_dist=True`")
+    warnings.filterwarnings("ignore", message=r".*recommended to use `self.log.*sync_dist=True")
     # How many cores to load data with is the user's decision, and 0 is right for small scenes.
     warnings.filterwarnings("ignore", message=r".*does not have many workers.*")
     # The entry point hands over the very arguments of the process.

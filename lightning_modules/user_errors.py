@@ -11,7 +11,6 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 PACKAGES = ("mutualformer", "lightning_modules", "datamodules")
 ROOT = Path(__file__).resolve().parent.parent
-WORKER_TRACEBACK = "Original Traceback (most recent call last):"
 
 
 def find_user_error(error: BaseException | None) -> BaseException | None:
@@ -31,14 +30,6 @@ def find_user_error(error: BaseException | None) -> BaseException | None:
     return None
 
 
-def user_message(error: BaseException) -> str:
-    """Return an error's own words, without the traceback that a worker process adds."""
-    message = str(error)
-    if WORKER_TRACEBACK in message:
-        message = message.rsplit(f"{type(error).__name__}: ", 1)[-1]
-    return message.strip()
-
-
 @contextmanager
 def exit_on_user_error() -> Iterator[None]:
     """Print a user error as ``error: …`` and exit with code 2; let everything else through."""
@@ -48,17 +39,14 @@ def exit_on_user_error() -> Iterator[None]:
         mistake = find_user_error(error)
         if mistake is None or os.environ.get("MUTUALFORMER_TRACEBACK"):
             raise
-        print(f"error: {user_message(mistake)}", file=sys.stderr)
+        print(f"error: {mistake}", file=sys.stderr)
         raise SystemExit(2) from None
 
 
 def _raised_here(error: ValueError) -> bool:
-    message = str(error)
-    if WORKER_TRACEBACK in message:
-        # Raised in a data-loading worker, which sends its traceback as text.
-        files = [line for line in message.splitlines() if line.lstrip().startswith('File "')]
-        raised_in = files[-1].split('"')[1] if files else ""
-    else:
-        frames = traceback.extract_tb(error.__traceback__)
-        raised_in = frames[-1].filename if frames else ""
-    return any(Path(raised_in).is_relative_to(ROOT / package) for package in PACKAGES)
+    frames = traceback.extract_tb(error.__traceback__)
+    raised_in = Path(frames[-1].filename) if frames else Path()
+    # One that a data-loading worker raised is raised again by torch, but keeps its class.
+    return type(error).__module__.split(".")[0] in PACKAGES or any(
+        raised_in.is_relative_to(ROOT / package) for package in PACKAGES
+    )

@@ -1,0 +1,97 @@
+"""What the data modules share: loaders over data sets of paired modalities."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.distributed
+from lightning.pytorch import LightningDataModule
+from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
+from torch.utils.data import DataLoader, Dataset
+
+from datamodules.batch import Batch, collate
+from datamodules.errors import DataError
+
+
+class PairedModalityDataset(Dataset[Batch]):
+    """A data set of known length whose items are the dicts described in `collate`."""
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+
+class PairedModalityDataModule(LightningDataModule):
+    """Loaders over data sets that a subclass creates in its constructor or in `setup`.
+
+    Attributes:
+        train_dataset: For `fit`.
+        val_dataset: For `fit` and `validate`; `None` in a run without validation.
+        test_datasets: For `test`, one loader each, in this order.
+        predict_dataset: For `predict`.
+    """
+
+    train_dataset: PairedModalityDataset
+    val_dataset: PairedModalityDataset | None
+    test_datasets: Sequence[PairedModalityDataset]
+    predict_dataset: PairedModalityDataset
+
+    def __init__(self, batch_size: int, eval_batch_size: int, num_workers: int, seed: int) -> None:
+        super().__init__()
+        for name, value, least in (
+            ("batch_size", batch_size, 1),
+            ("eval_batch_size", eval_batch_size, 1),
+            ("num_workers", num_workers, 0),
+            ("seed", seed, 0),
+        ):
+            if value < least:
+                raise ValueError(f"{name} is {value}, expected at least {least}")
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size
+        self.num_workers = num_workers
+        self.seed = seed
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Return the shuffled training loader; an incomplete last batch is dropped."""
+        return DataLoader(
+            self.train_dataset,
+            batch_size=self.batch_size,
+            shuffle=True,
+            drop_last=len(self.train_dataset) > self.batch_size,
+            # Its own generator: the order must not depend on who drew random numbers before.
+            generator=torch.Generator().manual_seed(self.seed),
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            collate_fn=collate,
+        )
+
+    def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
+        """Return the validation loader, or an empty list in a run without validation."""
+        return [] if self.val_dataset is None else self._evaluation_loader(self.val_dataset)
+
+    def test_dataloader(self) -> list[DataLoader[Batch]]:
+        """Return one loader per test set."""
+        return [self._evaluation_loader(dataset) for dataset in self.test_datasets]
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """Return the loader of the pairs to predict."""
+        return self._evaluation_loader(self.predict_dataset)
+
+    def _evaluation_loader(self, dataset: PairedModalityDataset) -> DataLoader[Batch]:
+        sampler = None
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            num_processes = torch.distributed.get_world_size()
+            if len(dataset) < num_processes:
+                raise DataError(
+                    f"{len(dataset)} evaluation sample(s) for {num_processes} processes, expected "
+                    f"at least one each: use --trainer.devices={len(dataset)} or add samples"
+                )
+            # The default sampler repeats samples until all processes have equally many, and the
+            # repeated ones would count twice in the scores.
+            sampler = UnrepeatedDistributedSampler(dataset, shuffle=False)
+        return DataLoader(
+            dataset,
+            batch_size=self.eval_batch_size,
+            sampler=sampler,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            collate_fn=collate,
+        )

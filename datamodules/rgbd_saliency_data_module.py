@@ -1,0 +1,186 @@
+"""RGB-D saliency data sets in folders as a LightningDataModule."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from datamodules.dataset_folder import PairedFiles, pair_files
+from datamodules.errors import DataError
+from datamodules.paired_modality_data_module import PairedModalityDataModule
+from datamodules.rgbd_saliency_dataset import RGBDSaliencyDataset
+from datamodules.transforms import EvalTransform, TrainTransform
+
+
+class RGBDSaliencyDataModule(PairedModalityDataModule):
+    """RGB-D saliency data sets in folders.
+
+    The folder of a data set holds `RGB`, `depth` and `GT` (or an alias of each), paired by file
+    stem. Validation samples are a fixed part of the training data, called `held_out`; test sets
+    are used in `test` alone. Depth maps are scaled to [0, 1] by their own smallest and largest
+    value, with near = 1; holes stored as zeros are not treated apart.
+
+    Args:
+        root: Folder that the folders of the data sets are relative to.
+        train_sets: Names of the training sets, which are also their folders below `root`; or a
+            mapping from names to folders, relative to `root` or absolute.
+        test_sets: The test sets, in the same form.
+        predict_root: Folder to predict, with `RGB`, `depth` and perhaps `GT`.
+        image_size: Side of the square network input in pixels.
+        batch_size: Samples per training batch and process.
+        eval_batch_size: Samples per batch in validation, test and prediction.
+        num_workers: Worker processes per loader.
+        validation_fraction: Fraction of the training data held out, in [0, 1); 0 for a run
+            without validation. At least one sample is held out otherwise.
+        seed: Seed of the training order. It does not touch which samples are held out.
+        near_dark_sets: Names of the data sets whose depth maps store near as dark.
+        resize_depth: Whether a depth map of another size than its RGB image is resized to it.
+            Otherwise it is an error.
+        augment: Whether training samples are cropped, flipped, rotated and changed in value.
+
+    Raises:
+        ValueError: If a number is outside its range.
+    """
+
+    def __init__(
+        self,
+        root: str = ".",
+        train_sets: list[str] | dict[str, str] | None = None,
+        test_sets: list[str] | dict[str, str] | None = None,
+        predict_root: str | None = None,
+        image_size: int = 352,
+        batch_size: int = 8,
+        eval_batch_size: int = 8,
+        num_workers: int = 4,
+        validation_fraction: float = 0.1,
+        seed: int = 0,
+        near_dark_sets: Sequence[str] = ("DES", "RGBD135", "SSD"),
+        resize_depth: bool = False,
+        augment: bool = True,
+    ) -> None:
+        super().__init__(batch_size, eval_batch_size, num_workers, seed)
+        if image_size < 32:
+            raise ValueError(f"image_size is {image_size}, expected at least 32 pixels")
+        if not 0.0 <= validation_fraction < 1.0:
+            raise ValueError(
+                f"validation_fraction is {validation_fraction}, expected at least 0 and below 1"
+            )
+        self.root = Path(root)
+        self.train_sets = train_sets
+        self.test_sets = test_sets
+        self.predict_root = predict_root
+        self.image_size = image_size
+        self.validation_fraction = validation_fraction
+        self.near_dark_sets = tuple(near_dark_sets)
+        self.resize_depth = resize_depth
+        self.augment = augment
+        self._ready: set[str] = set()
+
+    def setup(self, stage: str) -> None:
+        """Find, pair and check the files that a stage needs, once; no pixel is read.
+
+        Args:
+            stage: `"fit"`, `"validate"`, `"test"` or `"predict"`.
+
+        Raises:
+            DataError: If the stage's folders were not given, or their files are not as expected.
+        """
+        if stage in self._ready:
+            return
+        if stage in ("fit", "validate"):
+            self._setup_training()
+        elif stage == "test":
+            self.test_datasets = [
+                self._evaluation_dataset(pair_files(name, folder))
+                for name, folder in self._folders("test", self.test_sets).items()
+            ]
+        elif stage == "predict":
+            if self.predict_root is None:
+                raise _not_given("predict_root", "FOLDER")
+            folder = Path(self.predict_root)
+            samples = pair_files(folder.resolve().name, folder, mask_is_optional=True)
+            self.predict_dataset = self._evaluation_dataset(samples)
+        self._ready.add(stage)
+
+    def _setup_training(self) -> None:
+        samples: list[PairedFiles] = []
+        for name, folder in self._folders("train", self.train_sets).items():
+            samples += pair_files(name, folder)
+        training, held_out = split_held_out(samples, self.validation_fraction)
+        size = self.image_size
+        self.train_dataset = RGBDSaliencyDataset(
+            training,
+            TrainTransform(size) if self.augment else EvalTransform(size),
+            self.near_dark_sets,
+            self.resize_depth,
+            with_ground_truth=False,
+        )
+        self.val_dataset = self._evaluation_dataset(held_out, "held_out") if held_out else None
+
+    def _evaluation_dataset(
+        self, samples: list[PairedFiles], dataset_name: str | None = None
+    ) -> RGBDSaliencyDataset:
+        return RGBDSaliencyDataset(
+            samples,
+            EvalTransform(self.image_size),
+            self.near_dark_sets,
+            self.resize_depth,
+            dataset_name=dataset_name,
+        )
+
+    def _folders(
+        self, kind: str, sets: Sequence[str] | Mapping[str, str] | None
+    ) -> dict[str, Path]:
+        if not sets:
+            raise _not_given(f"{kind}_sets", "[NAME,…]")
+        if not self.root.is_dir():
+            raise DataError(
+                f"{self.root}: no such folder; expected the one that holds {', '.join(sets)}: "
+                "give it as --data.root=FOLDER"
+            )
+        names_to_folders = sets if isinstance(sets, Mapping) else {name: name for name in sets}
+        return {name: self.root / folder for name, folder in names_to_folders.items()}
+
+
+def split_held_out(
+    samples: Sequence[PairedFiles], fraction: float
+) -> tuple[list[PairedFiles], list[PairedFiles]]:
+    """Split training samples into those to train on and those held out for validation.
+
+    A sample is held out if the hash of its data set's name and its stem, as a number in [0, 1),
+    is below `fraction`: on every machine the same, and whatever other samples there are. Only
+    where that would leave one side empty, the sample with the smallest (largest) hash is moved.
+
+    Args:
+        samples: At least one sample; two where `fraction` exceeds 0.
+        fraction: Expected part that is held out, in [0, 1). 0 holds nothing out.
+
+    Returns:
+        The samples to train on and the samples held out, in the order given.
+
+    Raises:
+        DataError: If there is a single sample and `fraction` exceeds 0.
+    """
+    if fraction == 0.0:
+        return list(samples), []
+    if len(samples) < 2:
+        raise DataError(
+            f"{samples[0].rgb.parent.parent}: {len(samples)} training sample, expected at least 2 "
+            "to hold one out: add samples, or give --data.validation_fraction=0"
+        )
+    hashes = sorted(_hash_to_unit_interval(sample) for sample in samples)
+    threshold = min(max(fraction, hashes[0]), hashes[-2])
+    training: list[PairedFiles] = []
+    held_out: list[PairedFiles] = []
+    for sample in samples:
+        below = _hash_to_unit_interval(sample) <= threshold
+        (held_out if below else training).append(sample)
+    return training, held_out
+
+
+def _hash_to_unit_interval(sample: PairedFiles) -> float:
+    digest = hashlib.sha256(f"{sample.dataset}/{sample.name}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def _not_given(parameter: str, value: str) -> DataError:
+    return DataError(f"{parameter} is not given, expected data: give --data.{parameter}={value}")

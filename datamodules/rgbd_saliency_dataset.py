@@ -1,0 +1,107 @@
+"""RGB-D saliency samples read from files."""
+
+import warnings
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from torchvision.transforms.v2.functional import resize
+
+from datamodules.batch import Batch
+from datamodules.dataset_folder import PairedFiles
+from datamodules.errors import DataError
+from datamodules.image_files import read_depth, read_mask, read_rgb, read_size
+from datamodules.paired_modality_data_module import PairedModalityDataset
+from datamodules.transforms import EvalTransform, TrainTransform
+
+
+class RGBDSaliencyDataset(PairedModalityDataset):
+    """RGB image, depth map (near = 1) and mask of each sample, as described in `collate`.
+
+    The sizes of all files are compared when the data set is created, from their headers.
+
+    Args:
+        samples: The files, see `pair_files`.
+        transform: Brings a sample to the network's input size.
+        near_dark_sets: Names of the data sets whose depth maps store near as dark; these maps are
+            inverted.
+        resize_depth: Whether a depth map of another size than its RGB image is resized to it.
+            Otherwise it is an error.
+        with_ground_truth: Whether items also hold `ground_truth`, the mask at its own size.
+        dataset_name: Name for all items instead of those of their data sets.
+
+    Raises:
+        DataError: On creation, if a file has no readable header or another size than its RGB
+            image; on access, if a file is broken or a mask is not binary-like.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[PairedFiles],
+        transform: TrainTransform | EvalTransform,
+        near_dark_sets: Collection[str] = (),
+        resize_depth: bool = False,
+        with_ground_truth: bool = True,
+        dataset_name: str | None = None,
+    ) -> None:
+        for sample in samples:
+            _check_sizes(sample, resize_depth)
+        self.samples = samples
+        self.transform = transform
+        self.near_dark_sets = frozenset(near_dark_sets)
+        self.with_ground_truth = with_ground_truth
+        self.dataset_name = dataset_name
+        self._constant_depth_maps: set[Path] = set()
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Batch:
+        sample = self.samples[index]
+        rgb = read_rgb(sample.rgb)
+        size = (rgb.shape[-2], rgb.shape[-1])
+        depth = read_depth(sample.depth)
+        if not depth.any():
+            self._warn_of_constant_depth(sample.depth)
+        elif sample.dataset in self.near_dark_sets:
+            depth = 1.0 - depth
+        if depth.shape[-2:] != size:
+            depth = resize(depth, list(size), antialias=True)
+        ground_truth = None if sample.mask is None else read_mask(sample.mask)
+        item: Batch = {
+            "name": sample.name,
+            "dataset": self.dataset_name or sample.dataset,
+            "original_size": size,
+        }
+        item["rgb"], item["depth"], mask = self.transform(rgb, depth, ground_truth)
+        if mask is not None:
+            item["mask"] = mask
+            if self.with_ground_truth:
+                item["ground_truth"] = ground_truth
+        return item
+
+    def _warn_of_constant_depth(self, path: Path) -> None:
+        if path not in self._constant_depth_maps:
+            self._constant_depth_maps.add(path)
+            warnings.warn(
+                f"{path}: the depth map is constant, expected a range of depths: zeros are used, "
+                "so that this sample is seen in RGB only",
+                stacklevel=3,
+            )
+
+
+def _check_sizes(sample: PairedFiles, resize_depth: bool) -> None:
+    height, width = read_size(sample.rgb)
+    for path, kind in ((sample.depth, "depth map"), (sample.mask, "mask")):
+        if path is None:
+            continue
+        size = read_size(path)
+        if size != (height, width) and not (kind == "depth map" and resize_depth):
+            remedy = (
+                "resize the file, or give --data.resize_depth=true"
+                if kind == "depth map"
+                else "resize the file"
+            )
+            raise DataError(
+                f"{path}: the {kind} has {size[0]} × {size[1]} pixels (height × width), expected "
+                f"{height} × {width} as in {sample.rgb.parent.name}/{sample.rgb.name}: {remedy}"
+            )

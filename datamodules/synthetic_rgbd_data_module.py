@@ -1,0 +1,120 @@
+"""Synthetic RGB-D scenes as a data set and as a LightningDataModule."""
+
+import torch
+
+from datamodules.batch import Batch
+from datamodules.paired_modality_data_module import (
+    PairedModalityDataModule,
+    PairedModalityDataset,
+)
+from datamodules.synthetic_scenes import check_scene_arguments, generate_scene
+
+
+class SyntheticRGBDDataset(PairedModalityDataset):
+    """Scenes made by `generate_scene`, generated anew on every access.
+
+    Item number i is the same whatever `num_scenes` is. Items of the splits `"val"` and `"test"`
+    also hold `ground_truth`, as every evaluation item does.
+
+    Args:
+        num_scenes: Length of the data set, at least 1.
+        seed: Seed of the scenes, at least 0.
+        split: `"train"`, `"val"` or `"test"`: disjoint random streams.
+        image_size: Side of the square images in pixels, at least 32.
+        difficulty: From 0 (easy) to 1 (hard), see `generate_scene`.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+
+    >>> item = SyntheticRGBDDataset(num_scenes=4, split="test", image_size=64)[0]
+    >>> item["rgb"].shape, item["depth"].shape, item["mask"].shape, item["name"]
+    (torch.Size([3, 64, 64]), torch.Size([1, 64, 64]), torch.Size([1, 64, 64]), 'test_00000')
+    """
+
+    def __init__(
+        self,
+        num_scenes: int,
+        seed: int = 0,
+        split: str = "train",
+        image_size: int = 128,
+        difficulty: float = 0.5,
+    ) -> None:
+        if num_scenes < 1:
+            raise ValueError(f"num_scenes is {num_scenes}, expected at least 1")
+        check_scene_arguments(seed, split, image_size, difficulty)
+        self.num_scenes = num_scenes
+        self.seed = seed
+        self.split = split
+        self.image_size = image_size
+        self.difficulty = difficulty
+
+    def __len__(self) -> int:
+        return self.num_scenes
+
+    def __getitem__(self, index: int) -> Batch:
+        if not 0 <= index < self.num_scenes:
+            raise IndexError(f"scene {index} of {self.num_scenes}")
+        scene = generate_scene(self.seed, self.split, index, self.image_size, self.difficulty)
+        ground_truth = torch.from_numpy(scene.salient)[None]
+        item: Batch = {
+            "rgb": torch.from_numpy(scene.rgb).permute(2, 0, 1).contiguous(),
+            "depth": torch.from_numpy(scene.depth)[None],
+            "mask": ground_truth.float(),
+            "name": f"{self.split}_{index:05d}",
+            "dataset": "held_out" if self.split == "val" else "synthetic",
+            "original_size": (self.image_size, self.image_size),
+        }
+        if self.split != "train":
+            item["ground_truth"] = ground_truth
+        return item
+
+
+class SyntheticRGBDDataModule(PairedModalityDataModule):
+    """Synthetic scenes whose salient object can only be told with both modalities.
+
+    Needs no files. Validation scenes are called `held_out`, test scenes `synthetic`; `predict`
+    runs on the test scenes.
+
+    Args:
+        image_size: Side of the square images in pixels, at least 32.
+        num_train: Number of training scenes, at least 1.
+        num_val: Number of validation scenes; 0 for a run without validation.
+        num_test: Number of test scenes, at least 1.
+        difficulty: From 0 (easy) to 1 (hard), see `generate_scene`.
+        seed: Seed of the scenes and of the training order, at least 0.
+        batch_size: Samples per training batch and process.
+        eval_batch_size: Samples per batch in validation, test and prediction.
+        num_workers: Worker processes per loader; 0 generates the scenes in the main process.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+    """
+
+    def __init__(
+        self,
+        image_size: int = 128,
+        num_train: int = 2000,
+        num_val: int = 100,
+        num_test: int = 200,
+        difficulty: float = 0.5,
+        seed: int = 0,
+        batch_size: int = 16,
+        eval_batch_size: int = 16,
+        num_workers: int = 0,
+    ) -> None:
+        super().__init__(batch_size, eval_batch_size, num_workers, seed)
+        for name, value, least in (
+            ("num_train", num_train, 1),
+            ("num_val", num_val, 0),
+            ("num_test", num_test, 1),
+        ):
+            if value < least:
+                raise ValueError(f"{name} is {value}, expected at least {least}")
+
+        def dataset(num_scenes: int, split: str) -> SyntheticRGBDDataset:
+            return SyntheticRGBDDataset(num_scenes, seed, split, image_size, difficulty)
+
+        self.train_dataset = dataset(num_train, "train")
+        self.val_dataset = None if num_val == 0 else dataset(num_val, "val")
+        self.test_datasets = [dataset(num_test, "test")]
+        self.predict_dataset = self.test_datasets[0]

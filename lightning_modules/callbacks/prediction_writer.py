@@ -1,0 +1,88 @@
+"""Write predicted saliency maps as images."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_info
+from PIL import Image
+
+from lightning_modules.callbacks.write_atomically import write_atomically
+from lightning_modules.metrics import quantise
+
+
+class PredictionWriter(Callback):
+    """Write one 8-bit greyscale PNG per pair in ``predict``, at the pair's original size.
+
+    Files are ``<folder>/<dataset>/<stem>.png``, written whole or not at all. The map goes through
+    the protocol's ``quantise``, so a file scores what the map in memory scores. Files of an
+    earlier run are replaced; two pairs of one run that would share a file are an error. Every
+    process writes its own pairs, and none keeps them: ``trainer.predict`` returns None.
+
+    Args:
+        output_dir: the folder; by default ``predictions`` in the run's folder
+            (``trainer.default_root_dir``).
+
+    Attributes:
+        directory: the folder written to; None before ``predict`` starts.
+    """
+
+    def __init__(self, output_dir: str | None = None) -> None:
+        self.output_dir = output_dir
+        self.directory: Path | None = None
+        self._written: set[Path] = set()
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Choose the folder and tell the loop not to collect predictions."""
+        self.directory = Path(self.output_dir or Path(trainer.default_root_dir) / "predictions")
+        self._written.clear()
+        trainer.predict_loop.return_predictions = False
+
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: dict[str, Any],
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Write the maps of a batch.
+
+        Raises:
+            ValueError: If two pairs share a file, or a name would leave the folder.
+        """
+        assert self.directory is not None
+        for saliency, name, dataset, size in zip(
+            outputs["saliency"],
+            batch["name"],
+            batch["dataset"],
+            batch["original_size"],
+            strict=True,
+        ):
+            path = self.directory / _folder_safe(dataset) / f"{_folder_safe(name)}.png"
+            if path in self._written:
+                raise ValueError(
+                    f"two pairs would be written to {path}; expected each stem once per dataset: "
+                    "rename one of them"
+                )
+            height, width = (int(side) for side in size)
+            image = Image.fromarray(quantise(saliency, (height, width))[0].cpu().numpy())
+            write_atomically(path, partial(image.save, format="PNG"))
+            self._written.add(path)
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say how many maps were written, over all processes, and where."""
+        num_maps = torch.tensor(len(self._written), device=trainer.strategy.root_device)
+        num_maps = trainer.strategy.reduce(num_maps, reduce_op="sum")
+        rank_zero_info(f"Wrote {int(num_maps)} saliency maps to {self.directory}")
+
+
+def _folder_safe(name: str) -> str:
+    if name in ("", ".", "..") or Path(name).name != name:
+        raise ValueError(
+            f"expected the name of a pair or dataset to be a plain file name, got {name!r}"
+        )
+    return name

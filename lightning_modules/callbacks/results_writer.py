@@ -1,0 +1,157 @@
+"""Write the scores of a test run together with where they came from."""
+
+import json
+import math
+import os
+import platform
+import subprocess
+from collections import Counter
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from rich.console import Console
+from rich.table import Table
+
+from lightning_modules.callbacks.write_atomically import write_atomically
+
+PROTOCOL = (
+    "PySODMetrics 1.6 convention: predictions resized to the ground truth's size, stored in "
+    "8 bits, min-max normalised; curves over 256 thresholds per image, averaged over images, "
+    "then maximum or mean"
+)
+_TABLE_COLUMNS = {"s_measure": "S", "f_max": "max F", "e_max": "max E", "mae": "MAE"}
+_PACKAGES = ("mutualformer", "torch", "lightning")
+
+
+class ResultsWriter(Callback):
+    """Write ``results.json`` at the end of ``test`` and print its scores as a table.
+
+    The scores are the logged ``test/<dataset>/<metric>`` of the run; the file lies in the run's
+    folder (``trainer.default_root_dir``), is written by the first process, and replaces an
+    earlier one. A score that is not finite becomes null. ``git`` describes the working tree this
+    package lies in, and is null where there is none.
+
+    Attributes:
+        path: the file; None until it is written.
+    """
+
+    def __init__(self) -> None:
+        self.path: Path | None = None
+        self._num_images: Counter[str] = Counter()
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Forget the images counted in an earlier run."""
+        self._num_images.clear()
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: dict[str, Any],
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Count the images of each dataset."""
+        self._num_images.update(batch["dataset"])
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the file and print the table."""
+        scores = _scores(trainer)
+        # Scores are reduced over processes, so every process has the same datasets here.
+        num_images = {name: _total(trainer, self._num_images[name]) for name in scores}
+        if not trainer.is_global_zero:
+            return
+        results = {
+            "scores": scores,
+            "num_images": num_images,
+            "protocol": PROTOCOL,
+            "seed": _seed(),
+            "checkpoint": str(trainer.ckpt_path) if trainer.ckpt_path else None,
+            "git": _git(),
+            "packages": {package: _version(package) for package in _PACKAGES},
+            "python": platform.python_version(),
+            "device": _device_name(trainer.strategy.root_device),
+            "world_size": trainer.world_size,
+            "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        }
+        self.path = Path(trainer.default_root_dir) / "results.json"
+        text = json.dumps(results, indent=2, allow_nan=False) + "\n"
+        write_atomically(self.path, lambda file: file.write(text.encode()))
+        console = Console()
+        if scores:
+            console.print(_table(scores, num_images))
+        console.print(f"Results: {self.path}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _scores(trainer: Trainer) -> dict[str, dict[str, float | None]]:
+    scores: dict[str, dict[str, float | None]] = {}
+    for key, value in trainer.callback_metrics.items():
+        stage, _, rest = key.partition("/")
+        dataset, _, metric = rest.rpartition("/")
+        if stage == "test" and dataset:
+            number = float(value)
+            scores.setdefault(dataset, {})[metric] = number if math.isfinite(number) else None
+    return scores
+
+
+def _total(trainer: Trainer, count: int) -> int:
+    tensor = torch.tensor(count, device=trainer.strategy.root_device)
+    return int(trainer.strategy.reduce(tensor, reduce_op="sum"))
+
+
+def _table(scores: dict[str, dict[str, float | None]], num_images: dict[str, int]) -> Table:
+    table = Table(title="Scores")
+    table.add_column("Dataset")
+    for heading in ("Images", *_TABLE_COLUMNS.values()):
+        table.add_column(heading, justify="right")
+    for dataset, values in scores.items():
+        cells = [values.get(metric) for metric in _TABLE_COLUMNS]
+        table.add_row(
+            dataset,
+            str(num_images[dataset]),
+            *("–" if cell is None else f"{cell:.3f}" for cell in cells),
+        )
+    return table
+
+
+def _seed() -> int | None:
+    seed = os.environ.get("PL_GLOBAL_SEED")
+    return int(seed) if seed else None
+
+
+def _git() -> dict[str, Any] | None:
+    try:
+        commit, changes = (
+            subprocess.run(
+                ["git", *arguments],
+                cwd=Path(__file__).parent,
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=10,
+            ).stdout.strip()
+            for arguments in (
+                ("rev-parse", "HEAD"),
+                ("status", "--porcelain", "--untracked-files=no"),
+            )
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"commit": commit, "dirty": bool(changes)}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _device_name(device: torch.device) -> str:
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    return f"{device.type} ({name})"

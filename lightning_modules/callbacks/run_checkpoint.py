@@ -1,0 +1,44 @@
+"""Keep the best and the last checkpoint of a run."""
+
+from pathlib import Path
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+
+class RunCheckpoint(ModelCheckpoint):
+    """Write `<run folder>/checkpoints/best.ckpt` and `last.ckpt`.
+
+    The best one is chosen by a score on held-out training data, never on a test set. A run without
+    validation data keeps only the last one.
+
+    Args:
+        monitor: name of the score that decides, higher is better.
+
+    Raises:
+        ValueError: ``monitor`` names a score of a test set.
+    """
+
+    def __init__(self, monitor: str = "val/held_out/s_measure") -> None:
+        if monitor.startswith("test/"):
+            raise ValueError(
+                f"checkpoint.monitor is {monitor!r}: a checkpoint must not be chosen on a test "
+                "set; expected a score that starts with 'val/'"
+            )
+        super().__init__(
+            monitor=monitor,
+            mode="max",
+            filename="best",
+            save_last=True,
+            auto_insert_metric_name=False,
+            enable_version_counter=False,
+        )
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Settle where to write, and whether there is anything to choose the best by."""
+        self.dirpath = str(Path(trainer.default_root_dir) / "checkpoints")
+        datamodule = getattr(trainer, "datamodule", None)
+        if stage == "fit" and datamodule is not None and not datamodule.val_dataloader():
+            self.monitor = None
+            self.save_top_k = 0
+        super().setup(trainer, pl_module, stage)

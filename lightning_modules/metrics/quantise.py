@@ -1,0 +1,41 @@
+"""The protocol's resize and 8-bit step, shared by the scores and by every file that is written."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+
+def quantise(probabilities: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize a saliency map to the ground truth's size and store it in 8 bits.
+
+    ``round(255 · resize(p))``, bilinear with neither antialiasing nor aligned corners. What is
+    scored and what is saved both come from here, so a saved map scores the same as the map in
+    memory.
+
+    Args:
+        probabilities: ``(1, H, W)``, floating point, in [0, 1]; logits must go through a sigmoid.
+        size: ``(height, width)`` in pixels of the result.
+
+    Returns:
+        ``(1, height, width)`` uint8, on the device of the input.
+
+    Raises:
+        ValueError: If the shape is not ``(1, H, W)``, or a value lies outside [0, 1] or is NaN.
+
+    Numerics: computed in float32 whatever the input's type; halves round to even.
+
+    >>> quantise(torch.tensor([[[0.0, 1.0]]]), (2, 2)).tolist()
+    [[[0, 255], [0, 255]]]
+    """
+    if probabilities.ndim != 3 or probabilities.shape[0] != 1:
+        raise ValueError(f"expected one map of shape (1, H, W), got {tuple(probabilities.shape)}")
+    lowest, highest = (bound.item() for bound in torch.aminmax(probabilities.detach()))
+    if not (lowest >= 0 and highest <= 1):
+        raise ValueError(
+            f"expected probabilities in [0, 1], got values from {lowest:.3g} to {highest:.3g}; "
+            "apply a sigmoid to logits, and look for a diverged model where this says nan"
+        )
+    resized = interpolate(
+        probabilities.detach()[None].float(), size=size, mode="bilinear", align_corners=False
+    )[0]
+    return (resized * 255).round().clamp(0, 255).to(torch.uint8)

@@ -1,0 +1,283 @@
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from datamodules import DataError, RGBDSaliencyDataModule
+
+STEMS = tuple(f"image_{number:02d}" for number in range(40))
+
+
+def module_for(folders, **arguments):
+    return RGBDSaliencyDataModule(
+        **{"root": str(folders.root), "image_size": 32, "num_workers": 0, "batch_size": 2}
+        | arguments
+    )
+
+
+def set_up(folders, stage, **arguments):
+    module = module_for(folders, **arguments)
+    module.setup(stage)
+    return module
+
+
+def items_of(dataset):
+    return [dataset[index] for index in range(len(dataset))]
+
+
+def names_of(dataset):
+    return {sample.name for sample in dataset.samples}
+
+
+# Items and batches
+
+
+def test_evaluation_batches_hold_ground_truth_at_its_own_size(folders):
+    folders.add("NLPR", ("a",), size=(48, 64))
+    folders.add("NLPR", ("b",), size=(40, 70))
+    module = set_up(folders, "test", test_sets=["NLPR"])
+    (loader,) = module.test_dataloader()
+    (batch,) = loader
+    assert batch["rgb"].shape == (2, 3, 32, 32)
+    assert batch["depth"].shape == batch["mask"].shape == (2, 1, 32, 32)
+    assert batch["name"] == ["a", "b"] and batch["dataset"] == ["NLPR", "NLPR"]
+    assert batch["original_size"] == [(48, 64), (40, 70)]
+    assert [mask.shape for mask in batch["ground_truth"]] == [(1, 48, 64), (1, 40, 70)]
+    assert batch["ground_truth"][0].dtype == torch.bool
+    # The fabricated object: rows 10 to 29, columns 12 to 39.
+    assert batch["ground_truth"][0][0].nonzero().amin(0).tolist() == [10, 12]
+    assert batch["ground_truth"][0][0].nonzero().amax(0).tolist() == [29, 39]
+
+
+@pytest.mark.parametrize("augment", [True, False])
+def test_training_batches(folders, augment):
+    folders.add(stems=STEMS[:5])
+    module = set_up(folders, "fit", train_sets=["NLPR"], augment=augment)
+    batches = list(module.train_dataloader())
+    assert [len(batch["name"]) for batch in batches] == [2, 2]
+    assert set(batches[0]) == {"rgb", "depth", "mask", "name", "dataset", "original_size"}
+    assert batches[0]["rgb"].shape == (2, 3, 32, 32)
+    assert set(batches[0]["mask"].unique().tolist()) == {0.0, 1.0}
+    first, again = module.train_dataset[0], module.train_dataset[0]
+    assert torch.equal(first["rgb"], again["rgb"]) == (not augment)
+
+
+def test_object_is_aligned_in_all_modalities(folders):
+    folders.add(stems=("a",))
+    (item,) = items_of(set_up(folders, "test", test_sets=["NLPR"]).test_datasets[0])
+    inside = item["mask"].bool()
+    assert item["depth"][inside].min() > item["depth"][~inside].max() - 0.5
+    assert item["depth"][inside].mean() > 0.9 > 0.3 > item["depth"][~inside].mean()
+    assert item["rgb"][:1][inside].mean() > 0.8 > 0.2 > item["rgb"][:1][~inside].mean()
+
+
+def test_depth_is_inverted_for_the_near_dark_sets_alone(folders):
+    for name in ("NLPR", "SSD"):
+        folders.add(name, ("a",))
+    module = set_up(folders, "test", test_sets=["NLPR", "SSD"])
+    near_bright, near_dark = (dataset[0]["depth"] for dataset in module.test_datasets)
+    torch.testing.assert_close(near_dark, 1 - near_bright)
+    module = set_up(folders, "test", test_sets=["NLPR", "SSD"], near_dark_sets=["NLPR"])
+    torch.testing.assert_close(module.test_datasets[0][0]["depth"], near_dark)
+    torch.testing.assert_close(module.test_datasets[1][0]["depth"], near_bright)
+
+
+def test_polarity_of_held_out_samples_follows_their_data_set(folders):
+    folders.add("SSD", STEMS[:2])
+    val_dataset = set_up(folders, "fit", train_sets=["SSD"]).val_dataset
+    assert val_dataset[0]["dataset"] == "held_out"
+    item = val_dataset[0]
+    assert item["depth"][item["mask"].bool()].mean() < 0.1
+
+
+# Which samples go where
+
+
+def test_held_out_samples_are_fixed_and_not_trained_on(folders):
+    folders.add(stems=STEMS)
+    modules = [
+        set_up(folders, "fit", train_sets=["NLPR"], validation_fraction=0.2, seed=seed)
+        for seed in (0, 1)
+    ]
+    held_out = [names_of(module.val_dataset) for module in modules]
+    assert held_out[0] == held_out[1]
+    assert held_out[0] | names_of(modules[0].train_dataset) == set(STEMS)
+    assert not held_out[0] & names_of(modules[0].train_dataset)
+
+
+def test_no_validation_on_request(folders):
+    folders.add(stems=("a",))
+    module = set_up(folders, "fit", train_sets=["NLPR"], validation_fraction=0.0)
+    assert len(module.train_dataset) == 1
+    assert module.val_dataset is None and module.val_dataloader() == []
+
+
+def test_single_training_sample_cannot_be_split(folders):
+    folders.add(stems=("a",))
+    with pytest.raises(DataError, match="NLPR: 1 training sample.*--data.validation_fraction=0"):
+        set_up(folders, "fit", train_sets=["NLPR"])
+
+
+def test_several_training_sets_are_joined(folders):
+    folders.add("NLPR", ("a", "b"))
+    folders.add("NJU2K", ("a", "b"))
+    module = set_up(folders, "fit", train_sets=["NLPR", "NJU2K"], validation_fraction=0.0)
+    seen = {(item["dataset"], item["name"]) for item in items_of(module.train_dataset)}
+    assert seen == {("NLPR", "a"), ("NLPR", "b"), ("NJU2K", "a"), ("NJU2K", "b")}
+
+
+def test_one_loader_per_test_set_in_the_order_given(folders):
+    folders.add("NLPR", ("a",))
+    elsewhere = folders.add("elsewhere/STERE1000", ("a", "b"))
+    module = set_up(
+        folders, "test", test_sets={"STEREO": str(elsewhere), "NLPR": "NLPR"}, predict_root="gone"
+    )
+    datasets = [next(iter(loader))["dataset"] for loader in module.test_dataloader()]
+    assert datasets == [["STEREO", "STEREO"], ["NLPR"]]
+
+
+def test_prediction_with_and_without_ground_truth(folders):
+    with_masks, without = folders.add("SSD"), folders.add("mine", masks=False)
+    module = set_up(folders, "predict", predict_root=str(without))
+    batch = next(iter(module.predict_dataloader()))
+    assert set(batch) == {"rgb", "depth", "name", "dataset", "original_size"}
+    assert batch["dataset"][0] == "mine"
+    module = set_up(folders, "predict", predict_root=str(with_masks))
+    batch = next(iter(module.predict_dataloader()))
+    assert {"mask", "ground_truth"} < set(batch)
+    # The folder's name says that near is dark.
+    assert batch["depth"][batch["mask"].bool()].mean() < 0.1
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("stage", "message"),
+    [
+        ("fit", r"train_sets is not given, .*: give --data.train_sets=\[NAME"),
+        ("test", r"test_sets is not given, .*--data.test_sets=\[NAME"),
+        ("predict", "predict_root is not given, .*--data.predict_root=FOLDER"),
+    ],
+)
+def test_folders_that_were_not_given(folders, stage, message):
+    with pytest.raises(DataError, match=message):
+        set_up(folders, stage)
+
+
+def test_missing_root(folders):
+    with pytest.raises(DataError, match="gone: no such folder.*holds NLPR.*--data.root=FOLDER"):
+        set_up(folders, "fit", root=str(folders.root / "gone"), train_sets=["NLPR"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (dict(validation_fraction=1.0), "validation_fraction is 1.0"),
+        (dict(validation_fraction=-0.1), "validation_fraction is -0.1"),
+        (dict(image_size=16), "image_size is 16"),
+        (dict(batch_size=0), "batch_size is 0"),
+    ],
+)
+def test_arguments_out_of_range(folders, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        module_for(folders, **arguments)
+
+
+def resize_file(path, size):
+    with Image.open(path) as image:
+        resized = image.resize(size)
+    resized.save(path)
+
+
+def test_depth_of_another_size_is_an_error_unless_resizing_is_asked_for(folders):
+    folder = folders.add(stems=("a", "b"))
+    expected = set_up(folders, "test", test_sets=["NLPR"]).test_datasets[0][1]["depth"]
+    resize_file(folder / "depth" / "b.png", (32, 24))
+    with pytest.raises(
+        DataError,
+        match="b.png: the depth map has 24 × 32 .*expected 48 × 64 as in RGB/b.jpg.*--data",
+    ):
+        set_up(folders, "test", test_sets=["NLPR"])
+    module = set_up(folders, "test", test_sets=["NLPR"], resize_depth=True)
+    item = module.test_datasets[0][1]
+    assert item["original_size"] == (48, 64)
+    assert (item["depth"] - expected).abs().mean() < 0.05
+
+
+def test_mask_of_another_size_is_always_an_error(folders):
+    folder = folders.add()
+    resize_file(folder / "GT" / "b.png", (32, 24))
+    with pytest.raises(DataError, match="b.png: the mask has 24 × 32 .*: resize the file$"):
+        set_up(folders, "fit", train_sets=["NLPR"], resize_depth=True)
+
+
+def test_file_that_is_no_image_is_found_before_the_first_batch(folders):
+    folder = folders.add()
+    (folder / "depth" / "c.png").write_bytes(b"")
+    with pytest.raises(DataError, match="c.png: cannot be read .*the file is empty"):
+        set_up(folders, "fit", train_sets=["NLPR"])
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_truncated_file_is_named_whatever_the_number_of_workers(folders, num_workers):
+    folder = folders.add(size=(200, 200))
+    path = folder / "RGB" / "b.jpg"
+    path.write_bytes(path.read_bytes()[:1500])
+    module = set_up(folders, "test", test_sets=["NLPR"], num_workers=num_workers)
+    with pytest.raises(DataError, match=r"^\S*b.jpg: cannot be read as an image") as error:
+        list(module.test_dataloader()[0])
+    assert "\n" not in str(error.value) and "Traceback" not in str(error.value)
+
+
+def test_error_survives_pickling():
+    error = pickle.loads(pickle.dumps(DataError("a.png: wrong")))
+    assert type(error) is DataError and str(error) == "a.png: wrong"
+
+
+def test_mask_that_is_not_binary_is_named(folders):
+    folder = folders.add()
+    grey = np.tile(np.arange(64, dtype=np.uint8) * 4, (48, 1))
+    Image.fromarray(grey).save(folder / "GT" / "a.png")
+    with pytest.raises(DataError, match="a.png: not a binary mask"):
+        items_of(set_up(folders, "test", test_sets=["NLPR"]).test_datasets[0])
+
+
+def test_constant_depth_warns_once_per_file_and_gives_zeros(folders):
+    folder = folders.add("SSD")
+    for stem in "ab":
+        Image.new("L", (64, 48), 90).save(folder / "depth" / f"{stem}.png")
+    dataset = set_up(folders, "test", test_sets=["SSD"]).test_datasets[0]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            items = items_of(dataset)
+    assert [str(warning.message).partition(": ")[0] for warning in caught] == [
+        str(folder / "depth" / "a.png"),
+        str(folder / "depth" / "b.png"),
+    ]
+    assert not items[0]["depth"].any() and items[2]["depth"].any()
+
+
+# Real data
+
+
+def test_real_triples(real_data):
+    module = RGBDSaliencyDataModule(
+        str(real_data), test_sets=["DES", "SSD"], image_size=224, num_workers=0
+    )
+    module.setup("test")
+    assert [len(dataset) for dataset in module.test_datasets] == [5, 3]
+    for dataset, size in zip(module.test_datasets, [(480, 640), (1080, 960)], strict=True):
+        for item in items_of(dataset):
+            assert item["original_size"] == size
+            assert item["ground_truth"].shape == (1, *size)
+            object_share = item["ground_truth"].float().mean().item()
+            assert 0.005 < object_share < 0.6
+            assert item["mask"].mean().item() == pytest.approx(object_share, rel=0.02)
+            # The annotated objects are nearer than what surrounds them.
+            inside = item["mask"].bool()
+            assert item["depth"][inside].mean() > item["depth"][~inside].mean()

@@ -1,0 +1,71 @@
+import pytest
+import torch
+
+from datamodules.transforms import EvalTransform, TrainTransform
+
+
+def example(height=96, width=128):
+    """A disc that is the same in the RGB image, the depth map and the mask."""
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    disc = ((rows - 40) ** 2 + (columns - 75) ** 2 < 25**2)[None]
+    return disc.expand(3, -1, -1).to(torch.uint8) * 255, disc.float(), disc
+
+
+@pytest.mark.parametrize("transform", [TrainTransform(64), EvalTransform(64)])
+def test_types_sizes_and_ranges(transform):
+    rgb, depth, mask = transform(*example())
+    assert rgb.shape == (3, 64, 64) and depth.shape == mask.shape == (1, 64, 64)
+    for image in (rgb, depth, mask):
+        assert type(image) is torch.Tensor and image.dtype == torch.float32
+        assert image.min() >= 0 and image.max() <= 1
+    assert set(mask.unique().tolist()) == {0.0, 1.0}
+
+
+def test_augmented_modalities_and_mask_stay_aligned():
+    torch.manual_seed(0)
+    transform = TrainTransform(64)
+    masks = []
+    for _ in range(30):
+        rgb, depth, mask = transform(*example())
+        # A shift by one pixel would change more than 1 % of the pixels.
+        for image in (rgb.mean(dim=0, keepdim=True), depth):
+            seen = image > (image.min() + image.max()) / 2
+            assert (seen != mask.bool()).float().mean() < 0.005
+        masks.append(mask)
+    assert len({tuple(mask.flatten().tolist()) for mask in masks}) == 30
+
+
+def test_resized_modalities_and_mask_stay_aligned_where_the_size_is_odd():
+    rgb, depth, mask = EvalTransform(37)(*example())
+    assert torch.equal((rgb[:1] >= 0.5).float(), mask)
+    assert torch.equal((depth >= 0.5).float(), mask)
+
+
+def test_values_are_changed_separately():
+    torch.manual_seed(0)
+    grey = torch.full((3, 40, 40), 128, dtype=torch.uint8)
+    flat, mask = torch.full((1, 40, 40), 0.5), torch.ones(1, 40, 40, dtype=torch.bool)
+    transform = TrainTransform(32)
+    # The middle: rotation fills the corners.
+    middle = (..., slice(12, 20), slice(12, 20))
+    pairs = [transform(grey, flat, mask)[:2] for _ in range(40)]
+    values = torch.tensor([[rgb[middle].mean(), depth[middle].mean()] for rgb, depth in pairs])
+    assert values.std(dim=0).min() > 0.02
+    assert torch.corrcoef(values.T)[0, 1].abs() < 0.4
+
+
+def test_evaluation_is_not_random_and_works_without_a_mask():
+    rgb, depth, mask = example()
+    transform = EvalTransform(64)
+    first, second = transform(rgb, depth, mask), transform(rgb, depth, None)
+    assert torch.equal(first[0], second[0]) and torch.equal(first[1], second[1])
+    assert second[2] is None
+    assert torch.equal(transform(rgb, depth, mask)[2], first[2])
+
+
+def test_evaluation_at_the_original_size_changes_nothing():
+    rgb, depth, mask = example(64, 64)
+    resized = EvalTransform(64)(rgb, depth, mask)
+    torch.testing.assert_close(resized[0], rgb / 255)
+    torch.testing.assert_close(resized[1], depth)
+    torch.testing.assert_close(resized[2], mask.float())

@@ -1,0 +1,80 @@
+"""Pages drawn by ContactSheet."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lightning_modules.callbacks import ContactSheet
+
+TILE_COLUMN = 240 + 8
+
+
+def page_of(sheet):
+    return np.array(Image.open(sheet.path))
+
+
+def test_test_page_has_four_columns(tmp_path, trainer, module, loader):
+    sheet = ContactSheet()
+    trainer(sheet).test(module, loader("A", 1), verbose=False)
+    assert sheet.path == tmp_path / "contact_sheet_test.png"
+    page = page_of(sheet)
+    assert page.shape[1] == 2 * 24 + 4 * TILE_COLUMN - 8
+
+    row = page[24 + 34 + 28 + 90]
+    tiles = [row[24 + column * TILE_COLUMN :][:240] for column in range(4)]
+    rgb, depth, prediction, mask = tiles
+    # Brightness .8 inside and .2 outside; depth rises to the right; the mask is black and white.
+    assert {int(rgb.min()), int(rgb.max())} == {51, 204}
+    assert np.array_equal(prediction, rgb)
+    assert depth[0].max() < 20 and depth[-1].min() > 235
+    assert {int(mask.min()), int(mask.max())} == {0, 255}
+    assert np.array_equal(mask[:, 0] > 128, prediction[:, 0] > 128)
+
+
+def test_predict_page_without_masks_has_three_columns(tmp_path, trainer, module, loader):
+    sheet = ContactSheet()
+    trainer(sheet).predict(module, loader("A", 2, has_mask=False))
+    assert sheet.path == tmp_path / "contact_sheet_predict.png"
+    assert page_of(sheet).shape[1] == 2 * 24 + 3 * TILE_COLUMN - 8
+
+
+def test_rows_are_shared_out_over_datasets(trainer, module, loader, monkeypatch):
+    pages = []
+    draw_page = "lightning_modules.callbacks.contact_sheet._draw_page"
+    monkeypatch.setattr(draw_page, lambda samples: pages.append(samples) or Image.new("L", (1, 1)))
+    loaders = [loader("A", 5), loader("B", 1), loader("C", 5, (400, 100))]
+    run = trainer(ContactSheet(num_samples=6))
+    for _ in range(2):
+        run.test(module, loaders, verbose=False)
+    captions = [sample.caption for sample in pages[0]]
+    assert captions == [
+        "A / image_0   40 x 30",
+        "A / image_1   40 x 30",
+        "A / image_2   40 x 30",
+        "B / image_0   40 x 30",
+        "C / image_0   100 x 400",
+        "C / image_1   100 x 400",
+    ]
+    assert [sample.caption for sample in pages[1]] == captions
+
+
+def test_many_rows_are_set_in_two_blocks(trainer, module, loader):
+    sheet = ContactSheet()
+    trainer(sheet).test(module, loader("A", 12), verbose=False)
+    height, width, _ = page_of(sheet).shape
+    assert width == 2 * (2 * 24 + 4 * TILE_COLUMN - 8)
+    assert height == 2 * 24 + 34 + 6 * (28 + 180 + 8) - 8
+
+
+def test_extreme_shapes_and_long_names_stay_on_the_page(trainer, module, loader):
+    sheet = ContactSheet()
+    loaders = [loader("A", 1, (7, 500), names=["x" * 300]), loader("B", 1, (500, 7))]
+    trainer(sheet).test(module, loaders, verbose=False)
+    page = page_of(sheet)
+    assert page.shape[1] == 2 * 24 + 4 * TILE_COLUMN - 8
+    assert (page[:, -24:] == 255).all()
+
+
+def test_no_sample_is_an_error_at_construction():
+    with pytest.raises(ValueError, match="at least 1, got 0"):
+        ContactSheet(num_samples=0)

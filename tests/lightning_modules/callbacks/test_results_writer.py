@@ -1,0 +1,100 @@
+"""The record written by ResultsWriter, and its table."""
+
+import json
+import subprocess
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from lightning_modules.callbacks import ResultsWriter, results_writer
+
+METRICS = ["s_measure", "f_max", "f_mean", "f_adaptive", "e_max", "e_mean", "e_adaptive", "mae"]
+
+
+def test_record_and_table(tmp_path, trainer, module, loader, monkeypatch, capsys):
+    monkeypatch.setenv("PL_GLOBAL_SEED", "7")
+    writer = ResultsWriter()
+    run = trainer(writer)
+    loaders = [loader("NJU2K", 3), loader("DES", 2, (20, 33))]
+    run.test(module, loaders, verbose=False)
+
+    assert writer.path == tmp_path / "results.json"
+    results = json.loads(writer.path.read_text())
+    assert list(results["scores"]) == ["NJU2K", "DES"]
+    for dataset, scores in results["scores"].items():
+        assert sorted(scores) == sorted(METRICS)
+        for name, value in scores.items():
+            assert value == run.callback_metrics[f"test/{dataset}/{name}"].item()
+    assert results["num_images"] == {"NJU2K": 3, "DES": 2}
+    assert results["seed"] == 7
+    assert results["checkpoint"] is None
+    assert results["world_size"] == 1
+    assert results["device"].startswith("cpu")
+    assert results["packages"]["torch"] == version("torch")
+    assert "PySODMetrics 1.6" in results["protocol"]
+    assert datetime.fromisoformat(results["date"]).utcoffset().total_seconds() == 0
+
+    printed = capsys.readouterr().out
+    row = next(line for line in printed.splitlines() if "NJU2K" in line)
+    cells = [cell.strip() for cell in row.strip("│┃| ").split("│")]
+    scores = results["scores"]["NJU2K"]
+    shown = ("s_measure", "f_max", "e_max", "mae")
+    assert cells == ["NJU2K", "3"] + [f"{scores[name]:.3f}" for name in shown]
+    assert str(writer.path) in printed
+
+
+def test_checkpoint_is_named(tmp_path, trainer, module, loader):
+    run = trainer()
+    run.strategy.connect(module)
+    run.save_checkpoint(tmp_path / "best.ckpt", weights_only=True)
+    writer = ResultsWriter()
+    trainer(writer).test(module, loader("A", 2), ckpt_path=tmp_path / "best.ckpt", verbose=False)
+    assert json.loads(writer.path.read_text())["checkpoint"] == str(tmp_path / "best.ckpt")
+
+
+def test_repeated_runs_do_not_add_up(trainer, module, loader):
+    writer = ResultsWriter()
+    run = trainer(writer)
+    for _ in range(2):
+        run.test(module, loader("A", 3), verbose=False)
+    assert json.loads(writer.path.read_text())["num_images"] == {"A": 3}
+
+
+def test_unknown_facts_are_null(trainer, module, loader, monkeypatch):
+    monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(results_writer, "_PACKAGES", ("no-such-package",))
+    monkeypatch.setattr(
+        type(module), "on_test_epoch_end", lambda self: self.log("test/A/mae", float("nan"))
+    )
+    writer = ResultsWriter()
+    trainer(writer).test(module, loader("A", 1), verbose=False)
+    results = json.loads(writer.path.read_text())
+    assert results["seed"] is None and results["git"] is None
+    assert results["packages"] == {"no-such-package": None}
+    assert results["scores"] == {"A": {"mae": None}}
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """A git repository that holds what looks like this package."""
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    source = folder / "results_writer.py"
+    source.write_text("first\n")
+    monkeypatch.setattr(results_writer, "__file__", str(source))
+    identity = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
+    for arguments in (["init", "-q"], ["add", "."], [*identity, "commit", "-q", "-m", "first"]):
+        subprocess.run(["git", *arguments], cwd=folder, check=True)
+    return source
+
+
+def test_git_commit_and_changes(repository: Path):
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=repository.parent, capture_output=True, text=True
+    ).stdout.strip()
+    assert results_writer._git() == {"commit": commit, "dirty": False}
+    repository.write_text("second\n")
+    assert results_writer._git() == {"commit": commit, "dirty": True}

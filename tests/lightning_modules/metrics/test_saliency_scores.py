@@ -1,0 +1,224 @@
+"""Every score against PySODMetrics, per image and over a dataset."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lightning_modules.metrics import (
+    EMeasure,
+    FMeasure,
+    MeanAbsoluteError,
+    PairHistograms,
+    SaliencyScores,
+    SMeasure,
+    e_measure,
+    f_measure,
+    mean_absolute_error,
+    s_measure,
+)
+from lightning_modules.metrics.saliency_metric import sum_dtype
+
+KEYS = ["s_measure", "f_max", "f_mean", "f_adaptive", "e_max", "e_mean", "e_adaptive", "mae"]
+SIZES = [(1, 1), (1, 7), (7, 1), (2, 2), (3, 5), (7, 500), (63, 65), (48, 64)]
+
+
+def random_pair(size, levels=256, density=0.3, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    palette = torch.randint(0, 256, (levels,), generator=generator).byte()
+    prediction = palette[torch.randint(0, levels, size, generator=generator)]
+    return prediction, torch.rand(size, generator=generator) < density
+
+
+def object_pair(size, seed=0):
+    """A noisy rectangle: unlike noise, scores high, and leaves quadrants without object."""
+    prediction, _ = random_pair(size, seed=seed)
+    height, width = size
+    ground_truth = torch.zeros(size, dtype=torch.bool)
+    ground_truth[height // 3 : 2 * height // 3 + 1, width // 4 : width // 2 + 1] = True
+    return (prediction // 4 + ground_truth * 180).byte(), ground_truth
+
+
+def assert_equals_oracle(oracle, prediction, ground_truth):
+    expected = oracle([(prediction, ground_truth)]).values
+    histograms = PairHistograms.from_pairs([prediction], [ground_truth])
+    actual = SaliencyScores().per_image(histograms)
+    assert actual.keys() == expected.keys()
+    for name, value in actual.items():
+        assert torch.isfinite(value).all(), name
+        np.testing.assert_allclose(value, expected[name], rtol=1e-9, atol=1e-9, err_msg=name)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("make_pair", [random_pair, object_pair])
+def test_equals_oracle_at_awkward_sizes(oracle, size, make_pair):
+    for seed in range(3):
+        assert_equals_oracle(oracle, *make_pair(size, seed=seed))
+
+
+@pytest.mark.parametrize("density", [0.0, 0.4, 1.0])
+@pytest.mark.parametrize("level", [0, 1, 77, 127, 128, 200, 255])
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (48, 64)])
+def test_equals_oracle_on_constant_predictions(oracle, size, level, density):
+    prediction = torch.full(size, level, dtype=torch.uint8)
+    assert_equals_oracle(oracle, prediction, random_pair(size, density=density)[1])
+    assert_equals_oracle(oracle, prediction, object_pair(size)[1])
+
+
+@pytest.mark.parametrize("density", [0.0, 1.0])
+def test_equals_oracle_on_empty_and_full_masks(oracle, density):
+    assert_equals_oracle(oracle, *random_pair((33, 20), density=density))
+
+
+@pytest.mark.parametrize("level", [10, 15, 30, 34, 51, 85, 102, 170])
+@pytest.mark.parametrize("num_level", [2, 8, 20, 40])
+def test_rounding_of_the_oracle_decides_ties_at_the_adaptive_threshold(oracle, level, num_level):
+    # One pixel at 255, zeros, and so many at the level that the level is twice the mean.
+    num_zero = 510 // level + num_level - 1
+    pixels = torch.tensor([255] + [level] * num_level + [0] * num_zero, dtype=torch.uint8)
+    assert pixels.double().mean() * 2 == pytest.approx(level)
+    for _ in range(3):
+        shuffled = pixels[torch.randperm(len(pixels))][None]
+        assert_equals_oracle(oracle, shuffled, shuffled > 0)
+
+
+def test_rounding_of_the_oracle_decides_whether_a_quadrant_is_flat(oracle):
+    # Two opposite quadrants hold no object; in them S_region is 0 or 1 by rounding alone.
+    ground_truth = torch.zeros(20, 31, dtype=torch.bool)
+    ground_truth[:5, :5] = ground_truth[-5:, -5:] = True
+    for level in range(1, 255):
+        assert_equals_oracle(oracle, torch.full((20, 31), level).byte(), ground_truth)
+
+
+def test_centroid_on_the_last_row_or_column_gives_a_score():
+    ground_truth = torch.zeros(5, 5, dtype=torch.bool)
+    ground_truth[:, 4] = True
+    score = s_measure(ground_truth.byte() * 255, ground_truth)
+    assert score == pytest.approx(1.0)
+
+
+# The oracle fixture is a plain function: examples share nothing through it.
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_equals_oracle_property(oracle, data):
+    size = data.draw(st.tuples(st.integers(1, 9), st.integers(1, 9)))
+    palette = data.draw(st.lists(st.integers(0, 255), min_size=1, max_size=4))
+    num_pixels = size[0] * size[1]
+    pixels = data.draw(st.lists(st.sampled_from(palette), min_size=num_pixels, max_size=num_pixels))
+    mask = data.draw(st.lists(st.booleans(), min_size=num_pixels, max_size=num_pixels))
+    prediction = torch.tensor(pixels, dtype=torch.uint8).view(size)
+    assert_equals_oracle(oracle, prediction, torch.tensor(mask).view(size))
+
+
+@pytest.fixture
+def pairs():
+    sizes = [(20, 31), (48, 64), (7, 50), (33, 33), (9, 9)]
+    return [object_pair(size, seed) for seed, size in enumerate(sizes)] + [
+        random_pair((16, 16), density=0.0),
+        (torch.zeros(16, 24, dtype=torch.uint8), object_pair((16, 24))[1]),
+    ]
+
+
+def score(metric, pairs):
+    metric.update([pair[0] for pair in pairs], [pair[1] for pair in pairs])
+    return metric
+
+
+def test_dataset_scores_equal_oracle(oracle, pairs):
+    actual = score(SaliencyScores(), pairs).compute()
+    assert list(actual) == KEYS
+    assert {value.dtype for value in actual.values()} == {torch.float64}
+    for name, expected in oracle(pairs).scores.items():
+        assert actual[name].item() == pytest.approx(expected, abs=1e-9), name
+
+
+def test_single_metrics_agree_with_the_collection(pairs):
+    expected = score(SaliencyScores(), pairs).compute()
+    actual = {
+        "s_measure": score(SMeasure(), pairs).compute(),
+        **score(FMeasure(), pairs).compute(),
+        **score(EMeasure(), pairs).compute(),
+        "mae": score(MeanAbsoluteError(), pairs).compute(),
+    }
+    assert actual == expected
+
+
+def test_functions_agree_with_the_metrics(pairs):
+    pair = pairs[0]
+    scores = score(SaliencyScores(), [pair]).compute()
+    f_curve, f_adaptive = f_measure(*pair)
+    e_curve, e_adaptive = e_measure(*pair)
+    assert s_measure(*pair) == scores["s_measure"]
+    assert mean_absolute_error(*pair) == scores["mae"]
+    assert (f_curve.max(), f_adaptive) == (scores["f_max"], scores["f_adaptive"])
+    assert (e_curve.mean(), e_adaptive) == (scores["e_mean"], scores["e_adaptive"])
+
+
+def test_two_halves_merged_equal_one_pass(pairs):
+    whole = score(SaliencyScores(), pairs)
+    first, second = score(SaliencyScores(), pairs[:3]), score(SaliencyScores(), pairs[3:])
+    assert set(whole._reductions) == set(whole._defaults)
+    for name in whole._defaults:
+        assert whole._reductions[name].__name__ == "dim_zero_sum"
+        setattr(first, name, getattr(first, name) + getattr(second, name))
+    merged = first.compute()
+    for name, value in whole.compute().items():
+        assert merged[name].item() == pytest.approx(value.item(), abs=1e-12)
+
+
+def test_channel_dimension_and_batched_tensors_are_accepted():
+    pairs = [object_pair((24, 24), seed) for seed in range(3)]
+    listed = score(SaliencyScores(), pairs).compute()
+    batched = SaliencyScores()
+    batched.update(
+        torch.stack([pair[0] for pair in pairs])[:, None],
+        torch.stack([pair[1] for pair in pairs])[:, None],
+    )
+    assert batched.compute() == listed
+
+
+def test_forward_gives_the_batch_score_and_accumulates(pairs):
+    metric = SaliencyScores()
+    batch = metric([pairs[0][0]], [pairs[0][1]])
+    assert batch == score(SaliencyScores(), pairs[:1]).compute()
+    metric([pairs[1][0]], [pairs[1][1]])
+    assert metric.num_images == 2
+    metric.reset()
+    assert metric.num_images == 0 and metric.sum_f_curve.abs().sum() == 0
+
+
+def test_sums_stay_float64_when_the_module_is_cast(pairs):
+    module = torch.nn.Sequential(score(SaliencyScores(), pairs))
+    module.to(torch.bfloat16).half()
+    assert module[0].sum_f_curve.dtype == torch.float64
+    assert module[0].compute() == score(SaliencyScores(), pairs).compute()
+    assert sum_dtype(torch.device("mps")) == torch.float32
+
+
+@pytest.mark.filterwarnings("ignore:The ``compute`` method")
+def test_no_image_is_an_error():
+    with pytest.raises(RuntimeError, match="has seen no image"):
+        SaliencyScores().compute()
+
+
+@pytest.mark.parametrize(
+    ("prediction", "ground_truth", "error", "message"),
+    [
+        (torch.rand(4, 4), torch.ones(4, 4).bool(), TypeError, "quantise"),
+        (torch.ones(4, 4).byte(), torch.ones(4, 4), TypeError, "torch.bool"),
+        (torch.ones(4, 4).byte(), torch.ones(4, 5).bool(), ValueError, r"\(4, 5\).*\(4, 4\)"),
+        (torch.ones(3, 4, 4).byte(), torch.ones(3, 4, 4).bool(), ValueError, "one map"),
+        (torch.ones(0, 4).byte(), torch.ones(0, 4).bool(), ValueError, "one map"),
+    ],
+)
+def test_bad_pair_is_a_clear_error(prediction, ground_truth, error, message):
+    with pytest.raises(error, match=message):
+        SaliencyScores().update([prediction], [ground_truth])
+
+
+def test_lists_of_different_lengths_are_an_error(pairs):
+    with pytest.raises(ValueError, match="got 1 and 2"):
+        SaliencyScores().update([pairs[0][0]], [pair[1] for pair in pairs[:2]])
