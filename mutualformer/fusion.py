@@ -21,7 +21,7 @@ from mutualformer.layers import (
 )
 from mutualformer.layers.attention import merge_heads
 from mutualformer.layers.mutualformer_block import Variant
-from mutualformer.ops.cross_diffusion import Affinity, Backend, InitialAffinity
+from mutualformer.ops.cross_diffusion import Affinity, Backend, InitialAffinity, NumIterations
 
 FusionName = Literal["mutualformer", "concat", "cross_attention", "sum", "rgb", "depth"]
 
@@ -40,8 +40,8 @@ class Fusion:
         kernel_size: kernel of the convolutions that join streams, in tokens.
         dropout: probability of zeroing a feature of what is added to the residual path.
         drop_path: probability of leaving out a branch for a whole sample in training.
-        epsilon, num_iterations, initial_affinity, affinity, variant, backend: of
-            ``"mutualformer"`` alone; see :class:`mutualformer.MutualFormerBlock`.
+        epsilon, num_iterations, initial_affinity, affinity, attention_dropout, variant, backend:
+            of ``"mutualformer"`` alone; see :class:`mutualformer.MutualFormerBlock`.
 
     Raises:
         ValueError: an unknown name, or an option outside its range.
@@ -54,9 +54,10 @@ class Fusion:
     name: FusionName = "mutualformer"
     num_heads: int = 8
     epsilon: float = 0.6
-    num_iterations: int = 1
+    num_iterations: NumIterations = 1
     initial_affinity: InitialAffinity = "identity"
     affinity: Affinity = "softmax"
+    attention_dropout: float = 0.0
     variant: Variant = "paper"
     mlp_ratio: float = 4.0
     qkv_bias: bool = True
@@ -92,6 +93,7 @@ class Fusion:
                 num_iterations=self.num_iterations,
                 initial_affinity=self.initial_affinity,
                 affinity=self.affinity,
+                attention_dropout=self.attention_dropout,
                 variant=self.variant,
                 mlp_ratio=self.mlp_ratio,
                 qkv_bias=self.qkv_bias,

@@ -8,6 +8,7 @@ from mutualformer.ops.cross_diffusion import (
     Backend,
     CrossDiffusionOutput,
     InitialAffinity,
+    NumIterations,
     check_cross_diffusion_options,
     cross_diffusion,
 )
@@ -74,7 +75,12 @@ class CrossDiffusionAttention(nn.Module):
     Args:
         dim: token width C.
         num_heads: number of heads H; must divide C.
-        epsilon, num_iterations, initial_affinity, affinity, backend: as in ``cross_diffusion``.
+        epsilon: as in ``cross_diffusion``.
+        num_iterations: as in ``cross_diffusion``.
+        initial_affinity: as in ``cross_diffusion``.
+        affinity: as in ``cross_diffusion``.
+        attention_dropout: its ``dropout_p``, in training.
+        backend: as in ``cross_diffusion``.
         qkv_bias: whether the projections to Q, K and V have a bias.
 
     Raises:
@@ -92,18 +98,22 @@ class CrossDiffusionAttention(nn.Module):
         num_heads: int,
         *,
         epsilon: float,
-        num_iterations: int,
+        num_iterations: NumIterations,
         initial_affinity: InitialAffinity = "identity",
         affinity: Affinity = "softmax",
+        attention_dropout: float = 0.0,
         qkv_bias: bool = True,
         backend: Backend = "auto",
     ) -> None:
         super().__init__()
-        check_cross_diffusion_options(epsilon, num_iterations, initial_affinity, affinity, backend)
+        check_cross_diffusion_options(
+            epsilon, num_iterations, initial_affinity, affinity, backend, attention_dropout
+        )
         self.epsilon = epsilon
         self.num_iterations = num_iterations
         self.initial_affinity: InitialAffinity = initial_affinity
         self.affinity: Affinity = affinity
+        self.attention_dropout = attention_dropout
         self.backend: Backend = backend
         self.qkv_rgb = QueryKeyValue(dim, num_heads, bias=qkv_bias)
         self.qkv_depth = QueryKeyValue(dim, num_heads, bias=qkv_bias)
@@ -117,6 +127,7 @@ class CrossDiffusionAttention(nn.Module):
             num_iterations=self.num_iterations,
             initial_affinity=self.initial_affinity,
             affinity=self.affinity,
+            dropout_p=self.attention_dropout if self.training else 0.0,
             backend=self.backend,
         )
         return CrossDiffusionOutput(*map(merge_heads, attended))

@@ -13,6 +13,7 @@ from mutualformer.ops.cross_diffusion import (
     Affinity,
     Backend,
     InitialAffinity,
+    NumIterations,
     check_cross_diffusion_options,
 )
 from mutualformer.release import convert_release_state_dict
@@ -75,9 +76,10 @@ class MutualFormerBlock(FusionBlock):
         dim: token width C.
         num_heads: number of heads H; must divide C.
         epsilon: strength ε of the diffusion, 0 <= ε < 1; .6 as in the authors' code.
-        num_iterations: number T of diffusion steps, >= 0; 1 as in the paper.
+        num_iterations: number T of diffusion steps, >= 0, or ``"inf"``; 1 as in the paper.
         initial_affinity: ``"identity"`` (paper), ``"average"`` or ``"cross"``.
         affinity: ``"softmax"`` (paper) or ``"symmetric"``.
+        attention_dropout: probability of hiding a token's value from both modalities in training.
         variant: ``"paper"``, or ``"release"`` for the formula of the authors' code, which has a
             third token stream, no recurrence and no choice of affinity or kernel.
         mlp_ratio: hidden width of the FFN as a multiple of C. Not published; 4 as in the release.
@@ -106,9 +108,10 @@ class MutualFormerBlock(FusionBlock):
         num_heads: int,
         *,
         epsilon: float = 0.6,
-        num_iterations: int = 1,
+        num_iterations: NumIterations = 1,
         initial_affinity: InitialAffinity = "identity",
         affinity: Affinity = "softmax",
+        attention_dropout: float = 0.0,
         variant: Variant = "paper",
         mlp_ratio: float = 4.0,
         qkv_bias: bool = True,
@@ -117,7 +120,9 @@ class MutualFormerBlock(FusionBlock):
         drop_path: float = 0.0,
         backend: Backend = "auto",
     ) -> None:
-        check_cross_diffusion_options(epsilon, num_iterations, initial_affinity, affinity, backend)
+        check_cross_diffusion_options(
+            epsilon, num_iterations, initial_affinity, affinity, backend, attention_dropout
+        )
         mixing: nn.Module
         if variant == "paper":
             attention = CrossDiffusionAttention(
@@ -127,6 +132,7 @@ class MutualFormerBlock(FusionBlock):
                 num_iterations=num_iterations,
                 initial_affinity=initial_affinity,
                 affinity=affinity,
+                attention_dropout=attention_dropout,
                 qkv_bias=qkv_bias,
                 backend=backend,
             )
@@ -134,7 +140,9 @@ class MutualFormerBlock(FusionBlock):
                 attention, dim, kernel_size=kernel_size, dropout=dropout, drop_path=drop_path
             )
         elif variant == "release":
-            _check_release_options(num_iterations, initial_affinity, affinity, kernel_size)
+            _check_release_options(
+                num_iterations, initial_affinity, affinity, attention_dropout, kernel_size
+            )
             mixing = ReleaseMixing(
                 dim,
                 num_heads,
@@ -220,12 +228,17 @@ class MutualFormerBlock(FusionBlock):
 
 
 def _check_release_options(
-    num_iterations: int, initial_affinity: str, affinity: str, kernel_size: int
+    num_iterations: NumIterations,
+    initial_affinity: str,
+    affinity: str,
+    attention_dropout: float,
+    kernel_size: int,
 ) -> None:
     for name, value, only in (
         ("num_iterations", num_iterations, 1),
         ("initial_affinity", initial_affinity, "identity"),
         ("affinity", affinity, "softmax"),
+        ("attention_dropout", attention_dropout, 0),
         ("kernel_size", kernel_size, 1),
     ):
         if value != only:

@@ -1,6 +1,10 @@
 """Operations on affinities: cross-diffusion attention and the processes it is built from."""
 
-from mutualformer.ops.cross_diffusion import CrossDiffusionOutput, cross_diffusion
+from mutualformer.ops.cross_diffusion import (
+    CrossDiffusionOutput,
+    cross_diffusion,
+    cross_diffusion_residuals,
+)
 from mutualformer.ops.diffusion import diffuse, diffusion_limit
 from mutualformer.ops.regularized_diffusion import (
     regularized_diffusion,
@@ -10,6 +14,7 @@ from mutualformer.ops.regularized_diffusion import (
 __all__ = [
     "CrossDiffusionOutput",
     "cross_diffusion",
+    "cross_diffusion_residuals",
     "diffuse",
     "diffusion_limit",
     "regularized_diffusion",

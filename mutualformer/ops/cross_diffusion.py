@@ -1,14 +1,19 @@
 """Cross-diffusion attention: the public operation."""
 
-from typing import Literal, NamedTuple, get_args
+import math
+from typing import Any, Literal, NamedTuple, get_args
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mutualformer.ops.cross_diffusion_dense import cross_diffusion_dense
+from mutualformer.ops.cross_diffusion_operator import cross_diffusion_operator
 
 InitialAffinity = Literal["identity", "average", "cross"]
 Affinity = Literal["softmax", "symmetric"]
-Backend = Literal["auto", "dense"]
+NumIterations = int | Literal["inf"]
+Backend = Literal["auto", "dense", "matrix_free"]
 
 
 class CrossDiffusionOutput(NamedTuple):
@@ -26,10 +31,11 @@ class CrossDiffusionOutput(NamedTuple):
 
 def check_cross_diffusion_options(
     epsilon: float,
-    num_iterations: int,
+    num_iterations: NumIterations | float,
     initial_affinity: str,
     affinity: str,
     backend: str,
+    dropout_p: float = 0.0,
 ) -> None:
     """Raise ``ValueError`` for an option that ``cross_diffusion`` would reject.
 
@@ -40,10 +46,12 @@ def check_cross_diffusion_options(
             f"epsilon is {epsilon}, expected 0 <= epsilon < 1 (0 turns the diffusion off; "
             "at 1 the recurrence has no limit)"
         )
-    if isinstance(num_iterations, bool) or not isinstance(num_iterations, int):
-        raise ValueError(f"num_iterations is {num_iterations!r}, expected an integer >= 0")
-    if num_iterations < 0:
-        raise ValueError(f"num_iterations is {num_iterations}, expected an integer >= 0")
+    if isinstance(num_iterations, int) and not isinstance(num_iterations, bool):
+        valid = num_iterations >= 0
+    else:
+        valid = num_iterations in ("inf", math.inf)
+    if not valid:
+        raise ValueError(f"num_iterations is {num_iterations!r}, expected an integer >= 0 or 'inf'")
     for name, value, choices in (
         ("initial_affinity", initial_affinity, get_args(InitialAffinity)),
         ("affinity", affinity, get_args(Affinity)),
@@ -51,6 +59,8 @@ def check_cross_diffusion_options(
     ):
         if value not in choices:
             raise ValueError(f"{name} is {value!r}, expected one of {', '.join(choices)}")
+    if not 0 <= dropout_p < 1:
+        raise ValueError(f"dropout_p is {dropout_p}, expected 0 <= dropout_p < 1")
 
 
 def _check_tensors(tensors: dict[str, Tensor]) -> None:
@@ -73,6 +83,16 @@ def _check_tensors(tensors: dict[str, Tensor]) -> None:
                 )
 
 
+def num_iterations_to_converge(epsilon: float, dtype: torch.dtype) -> int:
+    """Return the smallest T >= 1 with ε^T <= 1e-7, or 1e-14 in float64.
+
+    >>> num_iterations_to_converge(0.6, torch.float32)
+    32
+    """
+    tolerance = 1e-14 if dtype == torch.float64 else 1e-7
+    return 1 if epsilon <= tolerance else math.ceil(math.log(tolerance) / math.log(epsilon))
+
+
 def cross_diffusion(
     query_rgb: Tensor,
     key_rgb: Tensor,
@@ -82,9 +102,10 @@ def cross_diffusion(
     value_depth: Tensor,
     *,
     epsilon: float,
-    num_iterations: int,
+    num_iterations: NumIterations | float,
     initial_affinity: InitialAffinity = "identity",
     affinity: Affinity = "softmax",
+    dropout_p: float = 0.0,
     backend: Backend = "auto",
 ) -> CrossDiffusionOutput:
     """Attend within each modality, and between the two by diffusing one affinity into the other.
@@ -104,7 +125,9 @@ def cross_diffusion(
         key_depth: K_d, as ``query_rgb``.
         value_depth: V_d, as ``query_rgb``.
         epsilon: strength ε of the diffusion, 0 <= ε < 1. At 0, M_rd = A V_d (for T >= 1).
-        num_iterations: number T of diffusion steps, >= 0. At 0, M_rd = S_rd^(0) V_d.
+        num_iterations: number T of diffusion steps, >= 0. At 0, M_rd = S_rd^(0) V_d. ``"inf"`` (or
+            ``math.inf``) is the fixed point: as many steps as bring ε^T, the rate at which the
+            error shrinks, to 1e-7 (1e-14 in float64).
         initial_affinity: S_rd^(0) and S_dr^(0): ``"identity"``, ``"average"`` (A), or ``"cross"``
             (softmax(Q_r K_dᵀ/√D) and softmax(Q_d K_rᵀ/√D), which diffusion then refines).
         affinity: ``"softmax"``: Ŝ_m = S_m, whose rows sum to one, so that D^(−1/2) S_m D^(−1/2)
@@ -112,7 +135,12 @@ def cross_diffusion(
             normalises; its entries reach exp(½ (max lse − min lse)), which overflows float32
             when row log-sum-exps differ by more than about 170. Self-attention M_m reads through
             the softmax in both cases.
-        backend: ``"dense"`` forms the N × N affinities; ``"auto"`` picks the best that is there.
+        dropout_p: probability of hiding a token's value, drawn once per image, head and modality
+            and applied wherever that modality is read (columns of S_m and of S_·m are dropped as
+            a whole); the others are scaled by 1 / (1 − p). The diffusion itself sees no dropout.
+        backend: ``"dense"`` forms the N × N affinities: the reference, differentiable twice.
+            ``"matrix_free"`` recomputes them in row blocks, forward and backward. ``"auto"`` picks
+            the fastest that can serve. A backend that is named never falls back to another.
 
     Returns:
         ``CrossDiffusionOutput(rgb, depth, rgb_from_depth, depth_from_rgb)``, each of the shape and
@@ -123,7 +151,8 @@ def cross_diffusion(
             message names the argument, what it is and what was expected.
 
     Half precision is accumulated in float32 and rounded once at the end, also under autocast.
-    Dense cost: O(T N³ + N² D) time and O(N²) memory per head.
+    Cost per head: dense O(T N³) time, O(N²) memory; matrix-free O(T N² D) time, O(N D) memory
+    times T up to 8 steps, and times the logarithm of T beyond.
 
     Source: MutualFormer, arXiv 2112.01177, cross-diffusion attention. The paper's figure multiplies
     S_rd with V_r; rows index RGB tokens and columns depth tokens, so we multiply with V_d, as the
@@ -135,7 +164,9 @@ def cross_diffusion(
     >>> out.rgb_from_depth.shape
     torch.Size([2, 4, 49, 8])
     """
-    check_cross_diffusion_options(epsilon, num_iterations, initial_affinity, affinity, backend)
+    check_cross_diffusion_options(
+        epsilon, num_iterations, initial_affinity, affinity, backend, dropout_p
+    )
     tensors = {
         "query_rgb": query_rgb,
         "key_rgb": key_rgb,
@@ -145,12 +176,61 @@ def cross_diffusion(
         "value_depth": value_depth,
     }
     _check_tensors(tensors)
-    return CrossDiffusionOutput(
-        *cross_diffusion_dense(
-            *tensors.values(),
-            epsilon=epsilon,
-            num_iterations=num_iterations,
-            initial_affinity=initial_affinity,
-            affinity=affinity,
+    if dropout_p > 0:
+        for name in ("value_rgb", "value_depth"):
+            kept = F.dropout(torch.ones_like(tensors[name][..., :1]), dropout_p)
+            tensors[name] = tensors[name] * kept
+    shape, dtype = query_rgb.shape, query_rgb.dtype
+    if isinstance(num_iterations, int):
+        num_steps = num_iterations
+    else:
+        num_steps = num_iterations_to_converge(epsilon, dtype)
+    if backend == "dense":
+        return CrossDiffusionOutput(
+            *cross_diffusion_dense(
+                *tensors.values(),
+                epsilon=epsilon,
+                num_iterations=num_steps,
+                initial_affinity=initial_affinity,
+                affinity=affinity,
+            )
         )
+    if backend == "auto":
+        backend = "matrix_free"
+    flat = [tensor.reshape(-1, *shape[-2:]) for tensor in tensors.values()]
+    outputs = cross_diffusion_operator(
+        *flat, float(epsilon), num_steps, initial_affinity, affinity, backend
     )
+    return CrossDiffusionOutput(*(output.to(dtype).reshape(shape) for output in outputs[:4]))
+
+
+def cross_diffusion_residuals(
+    *tensors: Tensor, epsilon: float, num_iterations: int, **options: Any
+) -> Tensor:
+    """Measure how far each iteration still moves what the modalities read from each other.
+
+        ‖M^(t) − M^(t−1)‖ / ‖M^(t)‖,   t = 1 … T,   M = (M_rd, M_dr)
+
+    Args:
+        tensors: the six tensors of :func:`cross_diffusion`.
+        epsilon: strength ε of the diffusion, 0 <= ε < 1.
+        num_iterations: number T of residuals, >= 0.
+        options: further options of :func:`cross_diffusion`.
+
+    Returns:
+        `(T,)`, in float64. Without gradients; O(T²) passes, so meant for ablations.
+
+    >>> tensors = [torch.randn(1, 2, 16, 8) for _ in range(6)]
+    >>> cross_diffusion_residuals(*tensors, epsilon=0.6, num_iterations=3).shape
+    torch.Size([3])
+    """
+    residuals = []
+    with torch.no_grad():
+        previous = None
+        for count in range(num_iterations + 1):
+            output = cross_diffusion(*tensors, epsilon=epsilon, num_iterations=count, **options)
+            current = torch.stack((output.rgb_from_depth, output.depth_from_rgb)).double()
+            if previous is not None:
+                residuals.append((current - previous).norm() / current.norm())
+            previous = current
+    return torch.stack(residuals) if residuals else torch.empty(0, dtype=torch.float64)
