@@ -4,16 +4,25 @@ Being opaque, it works under ``torch.compile`` and ``torch.export`` without a gr
 """
 
 from collections.abc import Callable, Sequence
+from types import ModuleType
 
 import torch
 from torch import Tensor
 
-from mutualformer.ops.cross_diffusion_backward import backward
-from mutualformer.ops.cross_diffusion_matrix_free import Options, forward
+from mutualformer.ops import cross_diffusion_checkpointed, cross_diffusion_interleaved
+from mutualformer.ops.cross_diffusion_options import Options
 from mutualformer.ops.row_block_affinity import RowBlockAffinity
 
 AFFINITIES: dict[str, Callable[..., RowBlockAffinity]] = {"matrix_free": RowBlockAffinity}
 """How a backend multiplies with an affinity."""
+
+
+def choose_form(options: Options) -> ModuleType:
+    """Choose the module whose ``forward`` and ``backward`` serve: fewest passes, if it can."""
+    few = 1 <= options.num_iterations <= cross_diffusion_interleaved.MAX_ITERATIONS
+    if few and options.affinity == "softmax":
+        return cross_diffusion_interleaved
+    return cross_diffusion_checkpointed
 
 
 def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -43,7 +52,7 @@ def cross_diffusion_operator(
     tensors = (query_rgb, key_rgb, value_rgb, query_depth, key_depth, value_depth)
     options = Options(epsilon, num_iterations, initial_affinity, affinity, AFFINITIES[backend])
     with torch.autocast(query_rgb.device.type, enabled=False):
-        outputs, saved = forward(options, *_pairs(tensors))
+        outputs, saved = choose_form(options).forward(options, *_pairs(tensors))
     return [*outputs, *saved]
 
 
@@ -64,7 +73,7 @@ def _(
     options = Options(epsilon, num_iterations, initial_affinity, affinity)
     tokens = query_rgb.new_empty(query_rgb.shape, dtype=accumulation_dtype(query_rgb.dtype))
     log_sum_exp = tokens.new_empty(query_rgb.shape[:2])
-    states = [torch.empty_like(tokens) for _ in range(4 + options.num_saved - 2)]
+    states = [torch.empty_like(tokens) for _ in range(4 + choose_form(options).num_states(options))]
     return [*states[:4], torch.empty_like(log_sum_exp), log_sum_exp, *states[4:]]
 
 
@@ -83,7 +92,7 @@ def cross_diffusion_backward_operator(
     options = Options(epsilon, num_iterations, initial_affinity, affinity, AFFINITIES[backend])
     dtype = inputs[0].dtype
     with torch.autocast(inputs[0].device.type, enabled=False):
-        queries, keys, values = backward(
+        queries, keys, values = choose_form(options).backward(
             options, *_pairs(inputs), outputs[:4], outputs[4:], list(cotangents)
         )
         root = inputs[0].shape[-1] ** 0.5
