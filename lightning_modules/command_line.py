@@ -159,6 +159,10 @@ def _silence_what_users_cannot_act_on() -> None:
     # The entry point hands over the very arguments of the process.
     warnings.filterwarnings("ignore", message=r"LightningCLI's args parameter is intended")
     warnings.filterwarnings("ignore", message=r".*LeafSpec.*is deprecated")
+    # A run without validation is the user's choice.
+    warnings.filterwarnings("ignore", message=r"Total length of `list` across ranks is zero")
+    # Continuing a run in its own folder is what --ckpt_path last.ckpt is for.
+    warnings.filterwarnings("ignore", message=r"Checkpoint directory .* exists and is not empty")
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
         lambda record: "Tip:" not in record.getMessage()
     )

@@ -34,6 +34,11 @@ class RunCheckpoint(ModelCheckpoint):
             enable_version_counter=False,
         )
 
+    @property
+    def state_key(self) -> str:
+        """Name its state in a checkpoint, the same with and without validation data."""
+        return "RunCheckpoint"
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Settle where to write, and whether there is anything to choose the best by."""
         self.dirpath = str(Path(trainer.default_root_dir) / "checkpoints")

@@ -2,9 +2,9 @@
 
 Values of depth are moved by S_dᵀ (W_k), then read back through S_r (Y_k); values of RGB the other
 way round. Whatever the two directions need of an affinity at the same time shares one pass over
-it, so that T steps take 3 T passes forward and 3 T backward: over S_d, over S_r, over S_d again. All
-states are kept for the backward pass, which is why this form is for few steps. README.md beside
-this file derives the recurrences.
+it: T steps take 3 T passes forward (over S_d, over S_r, over S_d again) and 3 T backward. All states
+are kept for the backward pass, which is why this form is for few steps. README.md beside this file
+derives the recurrences.
 """
 
 from collections.abc import Sequence
@@ -73,14 +73,13 @@ def forward(
     begin(1)
     for _ in steps:
         both, left = rgb.products(torch.cat((moved[0][-1], part(1)), -1), moved[0][-1])
-        right, read = only(both).chunk(2, -1)
-        products[0].append(right.contiguous())
+        own, read = only(both).chunk(2, -1)
+        products[0].append(own.contiguous())
         moved[0].append(only(left))
         settle(1, read)
     begin(0)
     for _ in steps:
-        read, _ = depth.products(right=part(0))
-        settle(0, only(read))
+        settle(0, only(depth.products(right=part(0))[0]))
 
     outputs = [products[0][0], products[1][0], states[1][-1], states[0][-1]]
     first = 0 if options.initial_affinity != "identity" else 1

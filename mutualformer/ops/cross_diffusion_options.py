@@ -1,6 +1,6 @@
 """What the matrix-free forms of cross-diffusion share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -30,7 +30,7 @@ class Options(NamedTuple):
         self, queries: Pair, keys: Pair, log_sum_exps: Pair | None = None
     ) -> list[RowBlockAffinity]:
         """Build S_r and S_d."""
-        known = log_sum_exps or [None, None]
+        known: Sequence[Tensor | None] = log_sum_exps or [None, None]
         return [self.make_affinity(*x) for x in zip(queries, keys, known, strict=True)]
 
 
