@@ -12,7 +12,6 @@ import csv
 import multiprocessing
 import os
 import platform
-import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -117,9 +116,16 @@ def peak_megabytes(arguments: tuple) -> float:
         torch.cuda.reset_peak_memory_stats()
         step(method, inputs, True)
         return (torch.cuda.max_memory_allocated() - before) / 2**20
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    Path("/proc/self/clear_refs").write_text("5")  # starts the peak anew (Linux)
+    before = resident_kilobytes("VmRSS")
     step(method, inputs, True)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**10
+    return (resident_kilobytes("VmHWM") - before) / 2**10
+
+
+def resident_kilobytes(field: str) -> int:
+    """Read the present (VmRSS) or the largest (VmHWM) resident size of this process."""
+    status = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in status if line.startswith(field))
 
 
 def fits(name: str, num_tokens: int, device: str, dtype: torch.dtype) -> bool:

@@ -2,9 +2,9 @@
 
 Values of depth are moved by S_dᵀ (W_k), then read back through S_r (Y_k); values of RGB the other
 way round. Whatever the two directions need of an affinity at the same time shares one pass over
-it: T steps take 3 T passes forward (over S_d, over S_r, over S_d again) and 3 T backward. All states
-are kept for the backward pass, which is why this form is for few steps. README.md beside this file
-derives the recurrences.
+it: T steps take 3 T passes forward (over S_d, over S_r, over S_d again) and 3 T backward. The
+states are kept for the backward pass, which is why this form is for few steps. README.md beside
+this file derives the recurrences.
 """
 
 from collections.abc import Sequence
