@@ -16,8 +16,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.table import Table
 
-from lightning_modules.callbacks.write_atomically import write_atomically
 from lightning_modules.metrics import PROTOCOL
+from lightning_modules.write_atomically import write_atomically
 
 _TABLE_COLUMNS = {"s_measure": "S", "f_max": "max F", "e_max": "max E", "mae": "MAE"}
 _PACKAGES = ("mutualformer", "torch", "lightning")

@@ -62,22 +62,7 @@ class SaliencyScores(SaliencyMetric):
 
     def per_image(self, histograms: PairHistograms) -> dict[str, Tensor]:
         """Return the values of all metrics for B pairs."""
-        f_curves, f_adaptive = f_measures(histograms)
-        e_curves, e_adaptive = e_measures(histograms)
-        foreground, _ = histograms.foreground_and_background()
-        precision, recall = precision_recall(*histograms.true_and_false_positives, foreground)
-        values = {
-            "s_measure": s_measures(histograms),
-            "f_curve": f_curves,
-            "f_adaptive": f_adaptive,
-            "e_curve": e_curves,
-            "e_adaptive": e_adaptive,
-            "mae": mean_absolute_errors(histograms),
-            "precision_curve": precision,
-            "recall_curve": recall,
-        }
-        if self.weighted:
-            values["f_weighted"] = weighted_f_measures(histograms)
+        values = per_image_values(histograms, self.weighted)
         self._latest = histograms, values
         return values
 
@@ -94,3 +79,24 @@ class SaliencyScores(SaliencyMetric):
     def compute(self) -> dict[str, Tensor]:
         """Return the scores; RuntimeError if no image was seen."""
         return dataset_scores(self.means())
+
+
+def per_image_values(histograms: PairHistograms, weighted: bool = True) -> dict[str, Tensor]:
+    """Compute what all scores are averages of, for B pairs: ``(B,)``, curves ``(B, 256)``."""
+    f_curves, f_adaptive = f_measures(histograms)
+    e_curves, e_adaptive = e_measures(histograms)
+    foreground, _ = histograms.foreground_and_background()
+    precision, recall = precision_recall(*histograms.true_and_false_positives, foreground)
+    values = {
+        "s_measure": s_measures(histograms),
+        "f_curve": f_curves,
+        "f_adaptive": f_adaptive,
+        "e_curve": e_curves,
+        "e_adaptive": e_adaptive,
+        "mae": mean_absolute_errors(histograms),
+        "precision_curve": precision,
+        "recall_curve": recall,
+    }
+    if weighted:
+        values["f_weighted"] = weighted_f_measures(histograms)
+    return values
