@@ -100,6 +100,12 @@ class SaliencyModule(LightningModule):
         """Return `saliency` `(B, 1, H, W)`, probabilities in [0, 1]."""
         return {"saliency": self(batch["rgb"], batch["depth"]).float().sigmoid()}
 
+    def on_validation_epoch_start(self) -> None:
+        """Forget the scores of an evaluation that was interrupted."""
+        self._scores.clear()
+
+    on_test_epoch_start = on_validation_epoch_start
+
     def on_validation_epoch_end(self) -> None:
         """Log `val/<dataset>/<score>`."""
         self._log_scores("val")
