@@ -15,6 +15,7 @@ from lightning.pytorch.loggers import CSVLogger
 
 from lightning_modules.callbacks import (
     ContactSheet,
+    PerImageScoresWriter,
     PredictionWriter,
     ResultsWriter,
     RunCheckpoint,
@@ -142,7 +143,7 @@ def run(arguments: list[str]) -> int:
             subclass_mode_data=True,
             save_config_callback=RunConfigWriter,
             seed_everything_default=0,
-            trainer_defaults={"callbacks": [ResultsWriter()]},
+            trainer_defaults={"callbacks": [ResultsWriter(), PerImageScoresWriter()]},
             auto_configure_optimizers=False,
             parser_class=BriefParser,
             parser_kwargs={"allow_abbrev": False},

@@ -3,6 +3,8 @@
 import sys
 from importlib import metadata
 
+from lightning_modules import compare_command, evaluate_command
+
 USAGE = """usage: mutualformer <command> [options]
 
 commands:
@@ -11,12 +13,16 @@ commands:
   test      score a checkpoint on the test sets               mutualformer test --config RUN/config.yaml
   predict   write saliency maps for a folder of pairs         mutualformer predict --config RUN/config.yaml
                                                                 --data.predict_root FOLDER
+  evaluate  score saliency maps on disk                       mutualformer evaluate --predictions DIR
+                                                                --ground-truth DIR
+  compare   say whether two runs or sets of maps differ       mutualformer compare RUN_A RUN_B
 
 mutualformer <command> --help lists the options of a command; --print_config shows the resolved
-configuration. MUTUALFORMER_TRACEBACK=1 shows where an error was raised.
+configuration of the first four. MUTUALFORMER_TRACEBACK=1 shows where an error was raised.
 """  # noqa: E501
 
 TRAINER_COMMANDS = ("fit", "validate", "test", "predict")
+OTHER_COMMANDS = ("evaluate", "compare")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,10 +34,14 @@ def main(arguments: list[str] | None = None) -> int:
     if arguments[0] == "--version":
         print(f"mutualformer {metadata.version('mutualformer')}")
         return 0
+    if arguments[0] == "evaluate":
+        return evaluate_command.run(arguments[1:])
+    if arguments[0] == "compare":
+        return compare_command.run(arguments[1:])
     if arguments[0] not in TRAINER_COMMANDS:
         print(
             f"error: unknown command {arguments[0]!r}, expected one of "
-            f"{', '.join(TRAINER_COMMANDS)}; try mutualformer --help",
+            f"{', '.join((*TRAINER_COMMANDS, *OTHER_COMMANDS))}; try mutualformer --help",
             file=sys.stderr,
         )
         return 2

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR
 
-from lightning_modules.metrics import SaliencyScores, quantise
+from lightning_modules.metrics import PerImageScores, SaliencyScores, quantise
 from mutualformer import MutualFormerNetwork
 from mutualformer.losses import LOSSES
 
@@ -83,19 +83,28 @@ class SaliencyModule(LightningModule):
         self, batch: Mapping[str, Any], batch_idx: int, dataloader_idx: int = 0
     ) -> dict[str, Tensor]:
         """Score a batch; returns its saliency maps."""
-        return self._evaluate(batch)
+        # Weighted F takes longer than all other scores together: test has time for it.
+        output, _ = self._evaluate(batch, weighted=False)
+        return output
 
     def test_step(
         self, batch: Mapping[str, Any], batch_idx: int, dataloader_idx: int = 0
-    ) -> dict[str, Tensor]:
-        """Score a batch; returns its saliency maps."""
-        return self._evaluate(batch)
+    ) -> dict[str, Any]:
+        """Score a batch; returns its saliency maps, and `per_image` with the scores of each."""
+        output, parts = self._evaluate(batch, weighted=True)
+        return {**output, "per_image": PerImageScores.concatenate(parts)}
 
     def predict_step(
         self, batch: Mapping[str, Any], batch_idx: int, dataloader_idx: int = 0
     ) -> dict[str, Tensor]:
         """Return `saliency` `(B, 1, H, W)`, probabilities in [0, 1]."""
         return {"saliency": self(batch["rgb"], batch["depth"]).float().sigmoid()}
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the scores of an evaluation that was interrupted."""
+        self._scores.clear()
+
+    on_test_epoch_start = on_validation_epoch_start
 
     def on_validation_epoch_end(self) -> None:
         """Log `val/<dataset>/<score>`."""
@@ -105,18 +114,28 @@ class SaliencyModule(LightningModule):
         """Log `test/<dataset>/<score>`."""
         self._log_scores("test")
 
-    def _evaluate(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+    def _evaluate(
+        self, batch: Mapping[str, Any], weighted: bool
+    ) -> tuple[dict[str, Tensor], list[PerImageScores]]:
         output = self.predict_step(batch, 0)
-        pairs: dict[str, list[tuple[Tensor, Tensor]]] = {}
-        for saliency, truth, dataset in zip(
-            output["saliency"], batch["ground_truth"], batch["dataset"], strict=True
+        pairs: dict[str, list[tuple[str, Tensor, Tensor]]] = {}
+        for saliency, truth, dataset, name in zip(
+            output["saliency"],
+            batch["ground_truth"],
+            batch["dataset"],
+            batch["name"],
+            strict=True,
         ):
-            pairs.setdefault(dataset, []).append((quantise(saliency, truth.shape[-2:]), truth))
-        for dataset, maps in pairs.items():
+            prediction = quantise(saliency, truth.shape[-2:])
+            pairs.setdefault(dataset, []).append((name, prediction, truth))
+        parts = []
+        for dataset, samples in pairs.items():
             if dataset not in self._scores:
-                self._scores[dataset] = SaliencyScores().to(self.device)
-            self._scores[dataset].update(*zip(*maps, strict=True))
-        return output
+                self._scores[dataset] = SaliencyScores(weighted).to(self.device)
+            names, predictions, truths = zip(*samples, strict=True)
+            self._scores[dataset].update(predictions, truths)
+            parts.append(self._scores[dataset].latest_per_image(dataset, names))
+        return output, parts
 
     def _log_scores(self, stage: str) -> None:
         # Sorted, because every process must reduce the data sets in the same order.

@@ -11,8 +11,8 @@ from lightning.pytorch.utilities import rank_zero_info
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from lightning_modules.callbacks.write_atomically import write_atomically
 from lightning_modules.metrics import quantise
+from lightning_modules.write_atomically import write_atomically
 
 _TILE = 240
 _MIN_TILE_WIDTH = 120

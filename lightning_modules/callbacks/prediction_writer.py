@@ -9,8 +9,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 from PIL import Image
 
-from lightning_modules.callbacks.write_atomically import write_atomically
 from lightning_modules.metrics import quantise
+from lightning_modules.write_atomically import write_atomically
 
 
 class PredictionWriter(Callback):

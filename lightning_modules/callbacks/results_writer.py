@@ -16,13 +16,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.table import Table
 
-from lightning_modules.callbacks.write_atomically import write_atomically
+from lightning_modules.metrics import PROTOCOL
+from lightning_modules.write_atomically import write_atomically
 
-PROTOCOL = (
-    "PySODMetrics 1.6 convention: predictions resized to the ground truth's size, stored in "
-    "8 bits, min-max normalised; curves over 256 thresholds per image, averaged over images, "
-    "then maximum or mean"
-)
 _TABLE_COLUMNS = {"s_measure": "S", "f_max": "max F", "e_max": "max E", "mae": "MAE"}
 _PACKAGES = ("mutualformer", "torch", "lightning")
 

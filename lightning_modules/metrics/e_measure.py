@@ -44,14 +44,15 @@ def e_measure(prediction: Tensor, ground_truth: Tensor) -> tuple[Tensor, Tensor]
 def e_measures(histograms: PairHistograms) -> tuple[Tensor, Tensor]:
     """Compute the curves ``(B, 256)`` and adaptive values ``(B,)`` of B pairs, float64."""
     sizes = histograms.foreground_and_background()
-    curves = _e_values(*histograms.true_and_false_positives(), *sizes)
-    adaptive = _e_values(*histograms.adaptive_true_and_false_positives(), *sizes)
+    curves = e_values(*histograms.true_and_false_positives, *sizes)
+    adaptive = e_values(*histograms.adaptive_true_and_false_positives(), *sizes)
     return curves, adaptive[:, 0]
 
 
-def _e_values(
+def e_values(
     true_positives: Tensor, false_positives: Tensor, foreground: Tensor, background: Tensor
 ) -> Tensor:
+    """Compute E from the counts at T thresholds, ``(B, T)``, and of the mask, ``(B, 1)``."""
     area = foreground + background
     positives = true_positives + false_positives
     prediction_mean = positives / area

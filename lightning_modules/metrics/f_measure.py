@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from lightning_modules.metrics.pair_histograms import NUM_LEVELS, PairHistograms
+from lightning_modules.metrics.precision_recall import precision_recall
 from lightning_modules.metrics.saliency_metric import SaliencyMetric, curve_scores
 
 _BETA_SQUARED = 0.3
@@ -40,14 +41,15 @@ def f_measure(prediction: Tensor, ground_truth: Tensor) -> tuple[Tensor, Tensor]
 def f_measures(histograms: PairHistograms) -> tuple[Tensor, Tensor]:
     """Compute the curves ``(B, 256)`` and adaptive values ``(B,)`` of B pairs, float64."""
     foreground, _ = histograms.foreground_and_background()
-    curves = _f_values(*histograms.true_and_false_positives(), foreground)
-    adaptive = _f_values(*histograms.adaptive_true_and_false_positives(), foreground)
+    curves = f_values(*precision_recall(*histograms.true_and_false_positives, foreground))
+    adaptive = f_values(
+        *precision_recall(*histograms.adaptive_true_and_false_positives(), foreground)
+    )
     return curves, adaptive[:, 0]
 
 
-def _f_values(true_positives: Tensor, false_positives: Tensor, foreground: Tensor) -> Tensor:
-    precision = true_positives / (true_positives + false_positives).clamp(min=1)
-    recall = true_positives / foreground.clamp(min=1)
+def f_values(precision: Tensor, recall: Tensor) -> Tensor:
+    """Compute F from precision and recall, elementwise; 0 where both are 0."""
     denominator = _BETA_SQUARED * precision + recall
     values = (1 + _BETA_SQUARED) * precision * recall / denominator
     return torch.where(denominator == 0, torch.zeros_like(values), values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ NUM_LEVELS = 256
 _TIE_TOLERANCE = 1e-10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PairHistograms:
     """Hold the level histograms of B pairs of an 8-bit prediction and a binary ground truth.
 
@@ -24,8 +25,8 @@ class PairHistograms:
     Levels are then normalised per image by ``(v − min) / (max − min)``, unless the prediction is
     constant, as PySODMetrics does (MATLAB's ``mapminmax``).
 
-    All tensors are on the CPU whatever the device of the images: they are small, and float64
-    exists there.
+    All tensors but the pairs are on the CPU whatever the device of the images: they are small, and
+    float64 exists there.
 
     Attributes:
         counts: ``(B, 4, 2, 256)`` float64 integers: quadrant, ground truth (0 outside the mask,
@@ -34,6 +35,8 @@ class PairHistograms:
         adaptive_threshold: ``(B,)`` float64, ``min(2 · mean of the normalised prediction, 1)``.
         is_flat: ``(B, 4)`` bool, whether PySODMetrics finds no variance at all in the prediction
             over a quadrant whose ground truth is constant; meaningless elsewhere.
+        pairs: the B pairs ``(H, W)`` themselves, for the weighted F-measure, which depends on where
+            the errors lie.
 
     Source: Fan et al., "Structure-measure", ICCV 2017, for the quadrants.
     """
@@ -42,6 +45,7 @@ class PairHistograms:
     levels: Tensor
     adaptive_threshold: Tensor
     is_flat: Tensor
+    pairs: list[tuple[Tensor, Tensor]]
 
     @classmethod
     def from_pairs(
@@ -85,13 +89,15 @@ class PairHistograms:
             levels=levels,
             adaptive_threshold=_adaptive_threshold(counts, levels, [pair[0] for pair in pairs]),
             is_flat=_is_flat(counts, levels, [pair[0].shape for pair in pairs], centres),
+            pairs=pairs,
         )
 
+    @cached_property
     def true_and_false_positives(self) -> tuple[Tensor, Tensor]:
         """Count the pixels at or above each of the thresholds 0 … 255.
 
-        Returns:
-            Two ``(B, 256)`` float64 tensors, inside and outside the mask, by rising threshold.
+        Two ``(B, 256)`` float64 tensors, inside and outside the mask, by rising threshold. Counted
+        once, because F, E, precision and recall all follow from it.
         """
         # PySODMetrics truncates the normalised map to 8 bits again before it thresholds.
         requantised = (self.levels * 255).long().clamp(0, NUM_LEVELS - 1)

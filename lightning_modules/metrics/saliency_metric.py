@@ -9,13 +9,17 @@ from torchmetrics import Metric
 
 from lightning_modules.metrics.pair_histograms import PairHistograms
 
+_STEPS_PER_UNIT = 2.0**36
+
 
 class SaliencyMetric(Metric):
     """Average values over images, each computed from the image's histograms.
 
     States are one sum per value and the number of images, reduced over processes by addition.
     They are float64 (float32 on MPS, which has no float64) and moving the module to half
-    precision leaves them so.
+    precision leaves them so. Values are rounded to multiples of 2⁻³⁶ before they are added: sums of
+    up to 2¹⁷ = 131 072 images are then exact, so neither the order of the images nor the number of
+    processes changes a single bit of a score (on MPS, they change the last bits of float32).
     """
 
     full_state_update = False
@@ -52,7 +56,7 @@ class SaliencyMetric(Metric):
         self.num_images += len(predictions)
         for name, value in values.items():
             total = getattr(self, f"sum_{name}")
-            total += value.sum(dim=0).to(total)
+            total += rounded(value).sum(dim=0).to(total)
 
     def means(self) -> dict[str, Tensor]:
         """Return each value averaged over the images seen.
@@ -89,8 +93,20 @@ def sum_dtype(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64
 
 
+def rounded(values: Tensor) -> Tensor:
+    """Round float64 values to multiples of 2⁻³⁶ (1.5e-11), so that their sums are exact.
+
+    >>> tenths = rounded(torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64))
+    >>> (tenths[0] + tenths[1] + tenths[2] == tenths[2] + tenths[1] + tenths[0]).item()
+    True
+    """
+    return (values * _STEPS_PER_UNIT).round() / _STEPS_PER_UNIT
+
+
 def curve_scores(measure: str, means: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return maximum and mean over thresholds of a mean curve, and the mean adaptive value.
+
+    Means may have leading dimensions, the same for all of them.
 
     >>> means = {"f_curve": torch.tensor([0.25, 0.75]), "f_adaptive": torch.tensor(0.5)}
     >>> {name: value.item() for name, value in curve_scores("f", means).items()}
@@ -98,7 +114,7 @@ def curve_scores(measure: str, means: dict[str, Tensor]) -> dict[str, Tensor]:
     """
     curve = means[f"{measure}_curve"]
     return {
-        f"{measure}_max": curve.max(),
-        f"{measure}_mean": curve.mean(),
+        f"{measure}_max": curve.amax(dim=-1),
+        f"{measure}_mean": curve.mean(dim=-1),
         f"{measure}_adaptive": means[f"{measure}_adaptive"],
     }

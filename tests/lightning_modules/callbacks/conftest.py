@@ -5,7 +5,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch.utils.data import DataLoader
 
-from lightning_modules.metrics import SaliencyScores, quantise
+from lightning_modules.metrics import PerImageScores, SaliencyScores, quantise
 
 
 class BrightnessModule(LightningModule):
@@ -16,12 +16,14 @@ class BrightnessModule(LightningModule):
 
     def test_step(self, batch, batch_idx, dataloader_idx=0):
         saliency = batch["rgb"].mean(dim=1, keepdim=True)
-        for prediction, truth, dataset in zip(
-            saliency, batch["ground_truth"], batch["dataset"], strict=True
+        parts = []
+        for prediction, truth, dataset, name in zip(
+            saliency, batch["ground_truth"], batch["dataset"], batch["name"], strict=True
         ):
             scores = self.scores.setdefault(dataset, SaliencyScores())
             scores.update([quantise(prediction, truth.shape[-2:])], [truth])
-        return {"saliency": saliency}
+            parts.append(scores.latest_per_image(dataset, [name]))
+        return {"saliency": saliency, "per_image": PerImageScores.concatenate(parts)}
 
     def on_test_epoch_end(self):
         self.log("test/loss", 0.5)

@@ -10,7 +10,10 @@ import pytest
 
 from lightning_modules.callbacks import ResultsWriter, results_writer
 
-METRICS = ["s_measure", "f_max", "f_mean", "f_adaptive", "e_max", "e_mean", "e_adaptive", "mae"]
+METRICS = [
+    *("s_measure", "f_max", "f_mean", "f_adaptive", "f_weighted"),
+    *("e_max", "e_mean", "e_adaptive", "mae", "f_max_dataset"),
+]
 
 
 def test_record_and_table(tmp_path, trainer, module, loader, monkeypatch, capsys):

@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from lightning_modules.callbacks import PredictionWriter, ResultsWriter
+from lightning_modules.callbacks import PerImageScoresWriter, PredictionWriter, ResultsWriter
+from lightning_modules.metrics.per_image_files import read_per_image_scores
 
 SCRIPT = Path(__file__).with_name("two_processes.py")
 
@@ -32,7 +34,7 @@ def run_two_processes(folder):
 @pytest.mark.slow
 def test_two_processes_write_what_one_writes(tmp_path, trainer, module, loader):
     one, two = tmp_path, tmp_path / "two"
-    run = trainer(PredictionWriter(), ResultsWriter())
+    run = trainer(PredictionWriter(), ResultsWriter(), PerImageScoresWriter())
     run.test(module, loader("A", 8), verbose=False)
     run.predict(module, loader("A", 5, has_mask=False))
     output = run_two_processes(two)
@@ -40,7 +42,13 @@ def test_two_processes_write_what_one_writes(tmp_path, trainer, module, loader):
     expected, actual = (json.loads((folder / "results.json").read_text()) for folder in (one, two))
     assert actual["world_size"] == 2
     assert actual["num_images"] == expected["num_images"] == {"A": 8}
-    assert actual["scores"]["A"] == pytest.approx(expected["scores"]["A"], abs=1e-6)
+    assert actual["scores"]["A"] == expected["scores"]["A"]
+    tables = [(folder / "per_image_scores.csv").read_text() for folder in (one, two)]
+    assert tables[0] == tables[1] and tables[0].count("\n") == 9
+    expected, actual = (
+        read_per_image_scores(folder / "per_image_scores.csv").counts for folder in (one, two)
+    )
+    assert all(torch.equal(actual[name], expected[name]) for name in expected)
     for folder in (one, two):
         maps = sorted(path.name for path in (folder / "predictions/A").iterdir())
         assert maps == [f"image_{index}.png" for index in range(5)]

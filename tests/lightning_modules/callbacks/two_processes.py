@@ -5,7 +5,12 @@ import sys
 import torch
 from lightning.pytorch import Trainer
 
-from lightning_modules.callbacks import ContactSheet, PredictionWriter, ResultsWriter
+from lightning_modules.callbacks import (
+    ContactSheet,
+    PerImageScoresWriter,
+    PredictionWriter,
+    ResultsWriter,
+)
 
 if __name__ == "__main__":
     # Importable only from this folder, where a script finds its neighbours and pytest does not.
@@ -20,7 +25,7 @@ if __name__ == "__main__":
         enable_checkpointing=False,
         enable_progress_bar=False,
         default_root_dir=sys.argv[1],
-        callbacks=[ContactSheet(), PredictionWriter(), ResultsWriter()],
+        callbacks=[ContactSheet(), PredictionWriter(), ResultsWriter(), PerImageScoresWriter()],
     )
     trainer.test(BrightnessModule(), make_loader("A", 8), verbose=False)
     trainer.predict(BrightnessModule(), make_loader("A", 5, has_mask=False))

@@ -11,16 +11,25 @@ from lightning_modules.metrics import (
     FMeasure,
     MeanAbsoluteError,
     PairHistograms,
+    PerImageScores,
+    PrecisionRecall,
     SaliencyScores,
     SMeasure,
+    WeightedFMeasure,
     e_measure,
     f_measure,
     mean_absolute_error,
+    precision_recall_curves,
     s_measure,
+    weighted_f_measure,
 )
+from lightning_modules.metrics.per_image_scores import dataset_scores
 from lightning_modules.metrics.saliency_metric import sum_dtype
 
-KEYS = ["s_measure", "f_max", "f_mean", "f_adaptive", "e_max", "e_mean", "e_adaptive", "mae"]
+KEYS = [
+    *("s_measure", "f_max", "f_mean", "f_adaptive", "f_weighted"),
+    *("e_max", "e_mean", "e_adaptive", "mae", "f_max_dataset"),
+]
 SIZES = [(1, 1), (1, 7), (7, 1), (2, 2), (3, 5), (7, 500), (63, 65), (48, 64)]
 
 
@@ -142,19 +151,90 @@ def test_single_metrics_agree_with_the_collection(pairs):
         **score(FMeasure(), pairs).compute(),
         **score(EMeasure(), pairs).compute(),
         "mae": score(MeanAbsoluteError(), pairs).compute(),
+        "f_weighted": score(WeightedFMeasure(), pairs).compute(),
     }
+    f_max_dataset = expected.pop("f_max_dataset")
     assert actual == expected
+    curves = score(PrecisionRecall(), pairs).compute()
+    precision, recall = curves["precision_curve"], curves["recall_curve"]
+    f_curve = 1.3 * precision * recall / (0.3 * precision + recall)
+    assert f_curve.max().item() == pytest.approx(f_max_dataset.item(), abs=1e-12)
 
 
 def test_functions_agree_with_the_metrics(pairs):
     pair = pairs[0]
-    scores = score(SaliencyScores(), [pair]).compute()
     f_curve, f_adaptive = f_measure(*pair)
     e_curve, e_adaptive = e_measure(*pair)
-    assert s_measure(*pair) == scores["s_measure"]
-    assert mean_absolute_error(*pair) == scores["mae"]
-    assert (f_curve.max(), f_adaptive) == (scores["f_max"], scores["f_adaptive"])
-    assert (e_curve.mean(), e_adaptive) == (scores["e_mean"], scores["e_adaptive"])
+    precision, recall = precision_recall_curves(*pair)
+    expected = {
+        "s_measure": s_measure(*pair),
+        **{"f_max": f_curve.max(), "f_mean": f_curve.mean(), "f_adaptive": f_adaptive},
+        "f_weighted": weighted_f_measure(*pair),
+        **{"e_max": e_curve.max(), "e_mean": e_curve.mean(), "e_adaptive": e_adaptive},
+        "mae": mean_absolute_error(*pair),
+        # With one image, both conventions are one.
+        "f_max_dataset": f_curve.max(),
+    }
+    actual = score(SaliencyScores(), [pair]).compute()
+    assert list(actual) == list(expected)
+    for name, value in expected.items():
+        assert actual[name].item() == pytest.approx(value.item(), abs=1e-10), name
+    assert precision[0] == pytest.approx(pair[1].double().mean())
+    assert recall[0] == 1
+
+
+def test_the_two_conventions_of_max_f_differ():
+    pairs = [object_pair((20, 20)), random_pair((20, 20))]
+    scores = score(SaliencyScores(), pairs).compute()
+    assert abs(scores["f_max"] - scores["f_max_dataset"]) > 1e-3
+
+
+def test_scores_do_not_depend_on_the_order_of_images_to_the_last_bit():
+    pairs = [random_pair((9, 11), seed=seed) for seed in range(40)]
+    expected = score(SaliencyScores(), pairs).compute()
+    for _ in range(3):
+        shuffled = [pairs[index] for index in torch.randperm(len(pairs))]
+        metric = SaliencyScores()
+        for start in range(0, len(pairs), 7):
+            score(metric, shuffled[start : start + 7])
+        assert metric.compute() == expected
+
+
+def test_without_weighted_f_the_other_scores_are_the_same(pairs):
+    expected = score(SaliencyScores(), pairs).compute()
+    expected.pop("f_weighted")
+    assert score(SaliencyScores(weighted=False), pairs).compute() == expected
+
+
+def test_per_image_scores_average_to_those_of_the_data_set(pairs):
+    metric = SaliencyScores()
+    parts = []
+    for dataset, chosen in (("A", pairs[:3]), ("A", pairs[3:]), ("B", pairs[:2])):
+        score(metric, chosen)
+        parts.append(metric.latest_per_image(dataset, [str(i) for i in range(len(chosen))]))
+    per_image = PerImageScores.concatenate(parts)
+    assert len(per_image) == len(pairs) + 2
+    expected = score(SaliencyScores(), pairs).compute()
+    of_dataset = per_image.of_dataset("A")
+    assert dataset_scores(of_dataset.means()) == expected
+    image_scores = of_dataset.image_scores()
+    for name in ("s_measure", "f_mean", "e_mean", "f_weighted", "mae"):
+        assert image_scores[name].mean().item() == pytest.approx(expected[name].item(), abs=1e-10)
+    assert image_scores["f_max_image"].mean() > expected["f_max"] + 1e-3
+
+
+@pytest.mark.parametrize("size", [(1, 90), (60, 80)])
+def test_weighted_f_far_from_the_object(oracle, size):
+    """The crop around object and prediction, and the end of the table of weights."""
+    for rows, columns in ((slice(0, 1), slice(0, 2)), (slice(-1, None), slice(-2, None))):
+        ground_truth = torch.zeros(size, dtype=torch.bool)
+        ground_truth[rows, columns] = True
+        for prediction in (torch.zeros(size).byte(), ground_truth.byte() * 200):
+            prediction[0, -1] = prediction[-1, 0] = 99
+            assert_equals_oracle(oracle, prediction, ground_truth)
+    wide = torch.zeros(1, 700, dtype=torch.bool)
+    wide[0, 0] = True
+    assert_equals_oracle(oracle, torch.full((1, 700), 9).byte() + wide.byte(), wide)
 
 
 def test_two_halves_merged_equal_one_pass(pairs):
@@ -165,8 +245,7 @@ def test_two_halves_merged_equal_one_pass(pairs):
         assert whole._reductions[name].__name__ == "dim_zero_sum"
         setattr(first, name, getattr(first, name) + getattr(second, name))
     merged = first.compute()
-    for name, value in whole.compute().items():
-        assert merged[name].item() == pytest.approx(value.item(), abs=1e-12)
+    assert merged == whole.compute()
 
 
 def test_channel_dimension_and_batched_tensors_are_accepted():

@@ -1,0 +1,1 @@
+"""Scoring saliency maps on disk, and telling whether two sets of maps differ."""

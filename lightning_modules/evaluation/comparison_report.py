@@ -1,0 +1,87 @@
+"""A comparison of two methods, as JSON and in the terminal."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from lightning_modules.evaluation.paired_bootstrap import CONFIDENCE, SEED, Difference
+from lightning_modules.metrics import PROTOCOL, PerImageScores
+
+# Below this, the quantiles of a bootstrap are known to lie too close together.
+_FEW_IMAGES = 30
+_METHOD = (
+    "paired bootstrap over images, percentile interval of b - a; curves are averaged over each "
+    "resample before maximum and mean over thresholds are taken"
+)
+
+
+def collect_comparison(
+    path_a: str,
+    path_b: str,
+    a: PerImageScores,
+    b: PerImageScores,
+    differences: Mapping[str, Mapping[str, Difference]],
+) -> dict[str, Any]:
+    """Return everything that a reader of the numbers must know."""
+    return {
+        "a": path_a,
+        "b": path_b,
+        "method": _METHOD,
+        "confidence": CONFIDENCE,
+        "seed": SEED,
+        "protocol": PROTOCOL,
+        "curves": bool(a.counts and b.counts),
+        "only_in_a": sorted(set(a.datasets) - set(b.datasets)),
+        "only_in_b": sorted(set(b.datasets) - set(a.datasets)),
+        "num_images": {dataset: a.datasets.count(dataset) for dataset in differences},
+        "differences": {
+            dataset: {name: asdict(difference) for name, difference in scores.items()}
+            for dataset, scores in differences.items()
+        },
+    }
+
+
+def print_comparison(comparison: Mapping[str, Any], console: Console) -> None:
+    """Print one table per data set, then what the reader should know."""
+
+    def say(text: str) -> None:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    say(f"A: {comparison['a']}\nB: {comparison['b']}")
+    for dataset, scores in comparison["differences"].items():
+        num_images = comparison["num_images"][dataset]
+        say(f"\n{dataset}, {num_images} images")
+        table = Table(box=box.SIMPLE_HEAD)
+        table.add_column("Score")
+        for heading in ("A", "B", "B − A", "95 % interval"):
+            table.add_column(heading, justify="right")
+        table.add_column("Better")
+        for name, difference in scores.items():
+            table.add_row(
+                name,
+                f"{difference['a']:.4f}",
+                f"{difference['b']:.4f}",
+                f"{difference['b'] - difference['a']:+.4f}",
+                f"{difference['low']:+.4f} to {difference['high']:+.4f}",
+                {"a": "A", "b": "B", None: "–"}[difference["better"]],
+            )
+        console.print(table)
+        if num_images < _FEW_IMAGES:
+            say(f"{num_images} images are few: the true interval is wider.")
+    if not comparison["curves"]:
+        say(
+            "Max and mean F and E are left out: the .npz file beside a table of per-image scores "
+            "is missing, and they follow from its curves only."
+        )
+    for side in ("a", "b"):
+        if comparison[f"only_in_{side}"]:
+            say(f"Only in {side.upper()}: {', '.join(comparison[f'only_in_{side}'])}")
+    say(
+        f"{comparison['num_resamples']} resamples of the images, the same for A and B. "
+        "Better: the interval leaves out zero.\n"
+        "The interval tells of the choice of test images, not of the seed of the training."
+    )

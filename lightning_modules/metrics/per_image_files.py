@@ -1,0 +1,120 @@
+"""Per-image scores on disk: a table for people, and beside it the counts that curves follow from.
+
+`NAME.csv` has one row per image: data set, name, status, scores, protocol. `NAME.npz` holds the
+pixel counts at 256 thresholds, without which max and mean F and E could not be averaged anew. It
+names the table it belongs to by a digest, so that a file of another run is never mixed in.
+"""
+
+import csv
+import hashlib
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lightning_modules.metrics.per_image_scores import AVERAGED_SCORES, PerImageScores
+from lightning_modules.metrics.protocol import PROTOCOL_NAME
+from lightning_modules.write_atomically import write_atomically
+
+SCORED = "scored"
+_DIGEST = "digest_of_csv"
+
+
+def write_per_image_scores(
+    path: Path, scores: PerImageScores, unscored: list[tuple[str, str, str]] | None = None
+) -> None:
+    """Write `path` and, beside it, the same name ending in `.npz`; each whole or not at all.
+
+    Args:
+        path: the table, ending in `.csv`.
+        scores: the images.
+        unscored: data set, name and what is missing of the images that were left out; they get
+            rows without scores.
+    """
+    values = scores.image_scores()
+    columns = [value.tolist() for value in values.values()]
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["dataset", "name", "status", *values, "protocol"])
+    for index, (dataset, name) in enumerate(zip(scores.datasets, scores.names, strict=True)):
+        # repr of a float reads back to the same bits.
+        row = [repr(column[index]) for column in columns]
+        writer.writerow([dataset, name, SCORED, *row, PROTOCOL_NAME])
+    for dataset, name, status in unscored or []:
+        writer.writerow([dataset, name, status, *[""] * len(values), PROTOCOL_NAME])
+    table = text.getvalue().encode()
+
+    arrays: dict[str, Any] = {name: count.numpy() for name, count in scores.counts.items()}
+    arrays[_DIGEST] = np.array(hashlib.sha256(table).hexdigest())
+    # First, so that an interruption leaves two files that do not belong together and say so.
+    write_atomically(counts_path(path), lambda file: np.savez_compressed(file, **arrays))
+    write_atomically(path, lambda file: file.write(table))
+
+
+def read_per_image_scores(path: Path) -> PerImageScores:
+    """Read what `write_per_image_scores` wrote; images without scores are left out.
+
+    Without the `.npz` file beside it, the result has no counts.
+
+    Raises:
+        ValueError: the file is missing or not such a table, holds an image twice or no image, is
+            of another protocol, or the counts beside it are of another table.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file; expected per-image scores")
+    table = path.read_bytes()
+    try:
+        rows = list(csv.DictReader(io.StringIO(table.decode(), newline=""), strict=True))
+        scored = [row for row in rows if row["status"] == SCORED]
+        names = [(row["dataset"], row["name"]) for row in scored]
+        protocols = {row["protocol"] for row in scored}
+        values = {
+            name: torch.tensor([float(row[name]) for row in scored], dtype=torch.float64)
+            for name in AVERAGED_SCORES
+            if scored and name in scored[0]
+        }
+    except (UnicodeDecodeError, csv.Error, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path}: not a table of per-image scores ({error}); expected the "
+            "per_image_scores.csv of a test run, or what evaluate --per-image wrote"
+        ) from error
+    if not scored:
+        raise ValueError(f"{path}: no scored image")
+    if protocols != {PROTOCOL_NAME}:
+        raise ValueError(f"{path}: protocol {', '.join(protocols)}, expected {PROTOCOL_NAME}")
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{path}: {'/'.join(twice)} is there more than once")
+    return PerImageScores(
+        [dataset for dataset, _ in names],
+        [name for _, name in names],
+        values,
+        _read_counts(path, table, len(names)),
+    )
+
+
+def counts_path(path: Path) -> Path:
+    """Return where the counts of a table lie."""
+    return path.with_suffix(".npz")
+
+
+def _read_counts(path: Path, table: bytes, num_images: int) -> dict[str, torch.Tensor]:
+    counts = counts_path(path)
+    if not counts.is_file():
+        return {}
+    try:
+        with np.load(counts) as stored:
+            arrays = dict(stored)
+        digest = str(arrays.pop(_DIGEST))
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{counts}: cannot be read ({error}): score anew") from error
+    if digest != hashlib.sha256(table).hexdigest():
+        raise ValueError(
+            f"{counts}: belongs to another table than {path.name}, or the table was edited: score "
+            "anew, or remove the .npz file to compare without curves"
+        )
+    return tensors

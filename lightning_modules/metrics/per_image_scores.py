@@ -1,0 +1,151 @@
+"""The scores of every image, complete enough to average them anew over any choice of images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from lightning_modules.metrics.e_measure import e_values
+from lightning_modules.metrics.f_measure import f_values
+from lightning_modules.metrics.precision_recall import precision_recall
+from lightning_modules.metrics.saliency_metric import curve_scores, rounded
+
+if TYPE_CHECKING:
+    from lightning_modules.metrics.pair_histograms import PairHistograms
+
+# The scores of a data set that are averages of these over its images.
+AVERAGED_SCORES = ("s_measure", "f_adaptive", "f_weighted", "e_adaptive", "mae")
+_COUNTS = ("true_positives", "false_positives", "foreground", "background")
+
+
+@dataclass(frozen=True, eq=False)
+class PerImageScores:
+    """Hold the scores of N images of any data sets.
+
+    Max and mean F and E of a data set come from the average of the images' curves, not from a
+    number per image. The curves are kept as the integers that they follow from.
+
+    Attributes:
+        datasets: name of each image's data set.
+        names: name of each image.
+        values: ``AVERAGED_SCORES``, each float64 ``(N,)``; those not computed are absent.
+        counts: pixels at or above each of 256 rising thresholds inside the mask
+            (``true_positives``) and outside it (``false_positives``), int32 ``(N, 256)``, and of
+            the mask itself (``foreground``, ``background``), int32 ``(N, 1)``. Empty if unknown:
+            then there are no curves.
+    """
+
+    datasets: list[str]
+    names: list[str]
+    values: dict[str, Tensor]
+    counts: dict[str, Tensor]
+
+    @classmethod
+    def from_values(
+        cls,
+        dataset: str,
+        names: Sequence[str],
+        histograms: PairHistograms,
+        values: Mapping[str, Tensor],
+    ) -> PerImageScores:
+        """Take over what ``SaliencyScores.per_image`` computed for images of one data set."""
+        positives = histograms.true_and_false_positives
+        counts = (*positives, *histograms.foreground_and_background())
+        return cls(
+            [dataset] * len(names),
+            list(names),
+            {name: values[name] for name in AVERAGED_SCORES if name in values},
+            {name: count.int() for name, count in zip(_COUNTS, counts, strict=True)},
+        )
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[PerImageScores]) -> PerImageScores:
+        """Put images together; all parts must hold the same values."""
+        return cls(
+            [dataset for part in parts for dataset in part.datasets],
+            [name for part in parts for name in part.names],
+            {name: torch.cat([part.values[name] for part in parts]) for name in parts[0].values},
+            {name: torch.cat([part.counts[name] for part in parts]) for name in parts[0].counts},
+        )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def select(self, indices: Sequence[int]) -> PerImageScores:
+        """Return the images at these positions, in this order."""
+        chosen = list(indices)
+        return PerImageScores(
+            [self.datasets[index] for index in chosen],
+            [self.names[index] for index in chosen],
+            {name: value[chosen] for name, value in self.values.items()},
+            {name: count[chosen] for name, count in self.counts.items()},
+        )
+
+    def of_dataset(self, dataset: str) -> PerImageScores:
+        """Return the images of one data set."""
+        return self.select([i for i, name in enumerate(self.datasets) if name == dataset])
+
+    def curves(self) -> dict[str, Tensor]:
+        """Return the curves of each image, float64 ``(N, 256)``; empty if there are no counts."""
+        if not self.counts:
+            return {}
+        counts = {name: count.double() for name, count in self.counts.items()}
+        precision, recall = precision_recall(
+            counts["true_positives"], counts["false_positives"], counts["foreground"]
+        )
+        return {
+            "f_curve": f_values(precision, recall),
+            "e_curve": e_values(**counts),
+            "precision_curve": precision,
+            "recall_curve": recall,
+        }
+
+    def means(self) -> dict[str, Tensor]:
+        """Average values and curves over the images, to the bit as ``SaliencyScores`` does."""
+        return {
+            name: rounded(value).sum(dim=0) / len(self)
+            for name, value in (self.values | self.curves()).items()
+        }
+
+    def image_scores(self) -> dict[str, Tensor]:
+        """Return scores of single images ``(N,)``, to find the best and the worst by.
+
+        ``f_mean`` and ``e_mean`` average to those of the data set. ``f_max_image`` and
+        ``e_max_image`` are the maxima of each image's own curve, which do not: every image has its
+        own best threshold there.
+        """
+        scores = {name: self.values[name] for name in AVERAGED_SCORES if name in self.values}
+        curves = self.curves()
+        for measure in ("f", "e"):
+            if f"{measure}_curve" in curves:
+                scores[f"{measure}_mean"] = curves[f"{measure}_curve"].mean(dim=1)
+                scores[f"{measure}_max_image"] = curves[f"{measure}_curve"].amax(dim=1)
+        return scores
+
+
+def dataset_scores(means: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Compute the scores of a data set from its per-image values averaged over images.
+
+    Args:
+        means: by name as ``SaliencyScores.per_image`` names them; may have leading dimensions,
+            the same for all. Scores whose values are absent are left out.
+
+    Returns:
+        The scores, in the order of a table.
+    """
+    scores: dict[str, Tensor] = {}
+    for name in ("s_measure", "f", "f_weighted", "e", "mae"):
+        if f"{name}_curve" in means:
+            scores |= curve_scores(name, dict(means))
+        elif f"{name}_adaptive" in means:
+            scores[f"{name}_adaptive"] = means[f"{name}_adaptive"]
+        elif name in means:
+            scores[name] = means[name]
+    if "precision_curve" in means:
+        f_curve = f_values(means["precision_curve"], means["recall_curve"])
+        scores["f_max_dataset"] = f_curve.amax(dim=-1)
+    return scores

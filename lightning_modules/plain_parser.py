@@ -1,0 +1,51 @@
+"""The argument parser of the commands that are not the trainer's."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+
+class PlainParser(argparse.ArgumentParser):
+    """Report a mistake in one message, as the trainer's commands do; take no abbreviated option."""
+
+    def __init__(self, command: str, description: str) -> None:
+        super().__init__(
+            prog=f"mutualformer {command}",
+            description=description,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Print the message and exit with code 2."""
+        print(f"error: {message}; try {self.prog} --help", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def integer_of_at_least(least: int) -> Callable[[str], int]:
+    """Return a converter for `type=` that refuses smaller numbers."""
+
+    def convert(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r}, expected an integer >= {least}")
+        return int(text)
+
+    return convert
+
+
+def path_ending_in(*suffixes: str) -> Callable[[str], Path]:
+    """Return a converter for `type=` to a file that may be written, with one of these suffixes."""
+
+    def convert(text: str) -> Path:
+        path = Path(text)
+        if path.suffix not in suffixes:
+            raise argparse.ArgumentTypeError(
+                f"{text}, expected a file ending in {' '.join(suffixes)}"
+            )
+        if path.is_dir():
+            raise argparse.ArgumentTypeError(f"{text} is a folder, expected a file")
+        return path
+
+    return convert
