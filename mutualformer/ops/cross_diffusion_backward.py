@@ -35,10 +35,10 @@ class AffinityGradient:
     dlogits = Ŝ ∘ dŜ − δ ∘ S.
     """
 
-    def __init__(self, side: Side) -> None:
+    def __init__(self, side: Side, value: Tensor) -> None:
         self.side = side
-        self.grad_query = torch.zeros_like(side.affinity.query)
-        self.grad_key = torch.zeros_like(side.affinity.key)
+        # Of the values' dtype, that of all sums; queries and keys may be in half precision.
+        self.grad_query, self.grad_key = torch.zeros_like(value), torch.zeros_like(value)
         self._clear()
 
     def _clear(self) -> None:
@@ -127,7 +127,7 @@ def backward(
         for query, key, log_sum_exp in zip(queries, keys, saved[:2], strict=True)
     ]
     crosses = [options.make_affinity(queries[1 - m], keys[m]) for m in (0, 1)]
-    gradients = [AffinityGradient(side) for side in sides]
+    gradients = [AffinityGradient(side, value) for side, value in zip(sides, values, strict=True)]
     kept_moved, kept_states, kept_products = _unpack(options, saved[2:])
 
     def chain() -> Iterator[tuple[int, Pair, Pair]]:
