@@ -142,6 +142,7 @@ def check_everything(num_tokens: int, width: int, rank: int, dtype: torch.dtype,
         assert relative_error(grad_key, expected_key) < 2 * bound
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CAN_RUN, reason="the tests below run here")
 @pytest.mark.skipif(not triton_affinity.TRITON_IS_INSTALLED, reason="triton is not installed")
 def test_all_of_this_in_the_interpreter() -> None:
@@ -221,7 +222,7 @@ def test_operation_equals_the_dense_form(
 ) -> None:
     if num_iterations == 9 and not HAS_GPU and (initial_affinity, affinity) not in LONG_CASES:
         pytest.skip("two long cases are enough in the interpreter")
-    shape = (1, 2, 100, 64) if HAS_GPU else (1, 1, 35, 8)
+    shape = (1, 2, 100, 64) if HAS_GPU else (1, 1, 20 if num_iterations == 9 else 35, 8)
     tensors = [make(*shape) for _ in range(6)]
     cotangents = [make(*shape) for _ in range(4)]
     options = {
@@ -258,7 +259,7 @@ def plain(tensors: list[Tensor], num_iterations: int, affinity: str) -> list[Ten
 def test_bfloat16_errs_at_most_twice_as_much_as_plain_pytorch(
     num_iterations: int, affinity: str
 ) -> None:
-    num_tokens, width = (500, 64) if HAS_GPU else (50, 16)
+    num_tokens, width = (500, 64) if HAS_GPU else (34, 16)
     tensors = [make(1, 2, num_tokens, width, dtype=torch.bfloat16) for _ in range(6)]
     cotangents = [make(1, 2, num_tokens, width, dtype=torch.bfloat16) for _ in range(4)]
     options = {"num_iterations": num_iterations, "affinity": affinity}
@@ -288,9 +289,9 @@ def test_float16_states_may_leave_its_range() -> None:
         tensors[index + 1][:, :, 3] = 12
         tensors[index + 2] = 1200 + 50 * tensors[index + 2]
     assert tensors[2].double().sum() > width * torch.finfo(torch.float16).max
-    got = run_operation(tensors, cotangents, num_iterations=1, backend="triton")
+    got = run_operation(tensors, cotangents, num_iterations=2, backend="triton")
     doubles = [tensor.double() for tensor in tensors]
-    expected = run_operation(doubles, cotangents, num_iterations=1, backend="dense")
+    expected = run_operation(doubles, cotangents, num_iterations=2, backend="dense")
     for result, value in zip(got[0], expected[0], strict=True):
         assert relative_error(result, value) < 5e-3
     for result, value in zip(got[1], expected[1], strict=True):
@@ -301,8 +302,12 @@ def test_float16_states_may_leave_its_range() -> None:
 
 @runs_kernels
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_large_logits_stay_finite(dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("all_negative", [False, True])
+def test_large_logits_stay_finite(dtype: torch.dtype, all_negative: bool) -> None:
+    """Also those of rows whose log-sum-exp is far below zero, the logit of a masked key."""
     tensors = [100 * make(1, 1, 40, 16, dtype=dtype) for _ in range(6)]
+    if all_negative:
+        tensors = [sign * x.abs() for sign, x in zip((1, -1, 1, 1, -1, 1), tensors, strict=True)]
     logits = scaled_logits(tensors[0].float(), tensors[1].float())
     assert logits.abs().max() > 1e4
     cotangents = [make(1, 1, 40, 16) for _ in range(4)]
