@@ -1,7 +1,7 @@
 """Time and memory of cross-diffusion attention against its peers, in one run.
 
     python benchmarks/cross_diffusion.py                       # one CPU thread, float32
-    python benchmarks/cross_diffusion.py --device cuda --dtype bfloat16 --tokens 1936 7744
+    python benchmarks/cross_diffusion.py --device cuda --dtype bfloat16 --backend triton
 
 Batch 1, 8 heads of width 64. Times are medians over repetitions in which all methods take turns;
 memory is the peak above the inputs, taken in a process of its own (on a GPU: of its allocator).
@@ -58,7 +58,7 @@ def cross_attention(q_r: Tensor, k_r: Tensor, v_r: Tensor, q_d: Tensor, k_d: Ten
     )
 
 
-def methods(num_iterations: list[int]) -> dict[str, Callable]:
+def methods(num_iterations: list[int], backend: str) -> dict[str, Callable]:
     """Return what is compared, by name."""
 
     def ours(count: int, backend: str) -> Callable:
@@ -66,7 +66,7 @@ def methods(num_iterations: list[int]) -> dict[str, Callable]:
             *tensors, epsilon=EPSILON, num_iterations=count, backend=backend
         )
 
-    named = {f"ours T={count}": ours(count, "auto") for count in num_iterations}
+    named = {f"ours T={count}": ours(count, backend) for count in num_iterations}
     return {
         **named,
         "dense T=1": ours(1, "dense"),
@@ -106,9 +106,9 @@ def step(method: Callable, inputs: list[Tensor], with_backward: bool) -> float:
 
 def peak_megabytes(arguments: tuple) -> float:
     """Measure the peak of one forward and backward above the inputs, in a fresh process."""
-    name, num_iterations, num_tokens, device, dtype = arguments
+    name, num_iterations, backend, num_tokens, device, dtype = arguments
     torch.set_num_threads(1)
-    method = methods(num_iterations)[name]
+    method = methods(num_iterations, backend)[name]
     step(method, make_inputs(2, device, dtype), True)  # what libraries allocate once
     inputs = make_inputs(num_tokens, device, dtype)
     if device == "cuda":
@@ -139,7 +139,7 @@ def fits(name: str, num_tokens: int, device: str, dtype: torch.dtype) -> bool:
 
 def measure(options: argparse.Namespace, num_tokens: int) -> list[dict]:
     dtype = getattr(torch, options.dtype)
-    names = methods(options.iterations)
+    names = methods(options.iterations, options.backend)
     inputs = make_inputs(num_tokens, options.device, dtype)
     chosen = [name for name in names if fits(name, num_tokens, options.device, dtype)]
     times: dict[tuple[str, bool], list[float]] = {}
@@ -156,7 +156,7 @@ def measure(options: argparse.Namespace, num_tokens: int) -> list[dict]:
         if name in chosen:
             forward, both = (statistics.median(times[name, x]) for x in (False, True))
             with multiprocessing.get_context("spawn").Pool(1) as pool:
-                job = (name, options.iterations, num_tokens, options.device, dtype)
+                job = (name, options.iterations, options.backend, num_tokens, options.device, dtype)
                 megabytes = pool.apply(peak_megabytes, (job,))
             row |= {
                 "forward_ms": round(1e3 * forward, 2),
@@ -208,6 +208,7 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
+    parser.add_argument("--backend", choices=("auto", "matrix_free", "triton"), default="auto")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--output", type=Path, default=Path("runs/benchmarks/cross_diffusion.csv"))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mutualformer.ops.cross_diffusion_options import Pair, only, row_dot
+from mutualformer.ops.cross_diffusion_options import Pair, accumulation_dtype, only, row_dot
 from mutualformer.ops.row_block_affinity import RowBlockAffinity
 
 
@@ -27,15 +27,16 @@ class AffinitySide:
     def __init__(self, affinity: RowBlockAffinity, symmetric: bool) -> None:
         self.affinity = affinity
         self.scale: Tensor | None = None
+        dtype = accumulation_dtype(affinity.query.dtype)
         if symmetric:
             if affinity.log_sum_exp is None:
-                affinity.products(right=torch.ones_like(affinity.query[..., :1]))
+                affinity.products(right=torch.ones_like(affinity.query[..., :1], dtype=dtype))
             log_sum_exp = only(affinity.log_sum_exp)
             # A common factor cancels between the two sides; without it a may overflow.
             centre = 0.5 * (log_sum_exp.amax(-1, True) + log_sum_exp.amin(-1, True))
             self.scale = (0.5 * (log_sum_exp - centre)).exp().unsqueeze(-1)
-        self.grad_query = torch.zeros_like(affinity.query)
-        self.grad_key = torch.zeros_like(affinity.key)
+        self.grad_query = torch.zeros_like(affinity.query, dtype=dtype)
+        self.grad_key = torch.zeros_like(affinity.key, dtype=dtype)
         self._left_factors: Pair = []
         self._right_factors: Pair = []
         self._delta: Tensor | None = None

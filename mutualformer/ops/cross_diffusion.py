@@ -9,11 +9,12 @@ from torch import Tensor
 
 from mutualformer.ops.cross_diffusion_dense import cross_diffusion_dense
 from mutualformer.ops.cross_diffusion_operator import cross_diffusion_operator
+from mutualformer.ops.triton_affinity import triton_refusal
 
 InitialAffinity = Literal["identity", "average", "cross"]
 Affinity = Literal["softmax", "symmetric"]
 NumIterations = int | Literal["inf"]
-Backend = Literal["auto", "dense", "matrix_free"]
+Backend = Literal["auto", "dense", "matrix_free", "triton"]
 
 
 class CrossDiffusionOutput(NamedTuple):
@@ -83,6 +84,23 @@ def _check_tensors(tensors: dict[str, Tensor]) -> None:
                 )
 
 
+def choose_backend(query: Tensor, backend: Backend) -> Backend:
+    """Replace ``"auto"`` by the best backend that is proven, and refuse what cannot serve.
+
+    The GPU kernels have run in Triton's interpreter only, so they are not chosen unasked.
+
+    >>> choose_backend(torch.zeros(1, 4, 8), "auto")
+    'matrix_free'
+    """
+    if backend == "auto":
+        return "matrix_free"
+    if backend == "triton":
+        refusal = triton_refusal(query)
+        if refusal is not None:
+            raise ValueError(f"backend 'triton' cannot serve: {refusal}")
+    return backend
+
+
 def num_iterations_to_converge(epsilon: float, dtype: torch.dtype) -> int:
     """Return the smallest T >= 1 with ε^T <= 1e-7, or 1e-14 in float64.
 
@@ -139,18 +157,22 @@ def cross_diffusion(
             and applied wherever that modality is read (columns of S_m and of S_·m are dropped as
             a whole); the others are scaled by 1 / (1 − p). The diffusion itself sees no dropout.
         backend: ``"dense"`` forms the N × N affinities: the reference, differentiable twice.
-            ``"matrix_free"`` recomputes them in row blocks, forward and backward. ``"auto"`` picks
-            the fastest that can serve. A backend that is named never falls back to another.
+            ``"matrix_free"`` recomputes them in row blocks, forward and backward. ``"triton"``
+            does so inside GPU kernels, on a CUDA device, in float32 or half precision, for
+            D <= 128; they have not run on a GPU yet. ``"auto"`` is ``"matrix_free"``. A backend
+            that is named never falls back to another.
 
     Returns:
         ``CrossDiffusionOutput(rgb, depth, rgb_from_depth, depth_from_rgb)``, each of the shape and
         dtype of ``query_rgb``.
 
     Raises:
-        ValueError: an option outside its range; shapes, dtypes or devices that differ; N = 0. The
-            message names the argument, what it is and what was expected.
+        ValueError: an option outside its range; shapes, dtypes or devices that differ; N = 0; a
+            backend that cannot serve such tensors. The message names the argument, what it is and
+            what was expected.
 
-    Half precision is accumulated in float32 and rounded once at the end, also under autocast.
+    Half precision is accumulated in float32 and rounded once at the end, also under autocast; the
+    GPU kernels round what enters a matrix product as well.
     Cost per head: dense O(T N³) time, O(N²) memory; matrix-free O(T N² D) time, O(N D) memory
     times T up to 8 steps, and times the logarithm of T beyond.
 
@@ -176,6 +198,7 @@ def cross_diffusion(
         "value_depth": value_depth,
     }
     _check_tensors(tensors)
+    backend = choose_backend(query_rgb, backend)
     if dropout_p > 0:
         for name in ("value_rgb", "value_depth"):
             kept = F.dropout(torch.ones_like(tensors[name][..., :1]), dropout_p)
@@ -195,8 +218,6 @@ def cross_diffusion(
                 affinity=affinity,
             )
         )
-    if backend == "auto":
-        backend = "matrix_free"
     flat = [tensor.reshape(-1, *shape[-2:]) for tensor in tensors.values()]
     outputs = cross_diffusion_operator(
         *flat, float(epsilon), num_steps, initial_affinity, affinity, backend

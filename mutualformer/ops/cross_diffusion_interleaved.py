@@ -121,8 +121,9 @@ def backward(
     pulls: list[Pair] = [[], []]
     pushed: list[Pair] = [[], []]
     deltas = [torch.zeros_like(log_sum_exp) for log_sum_exp in saved[:2]]
-    grad_queries = [torch.zeros_like(query) for query in queries]
-    grad_keys = [torch.zeros_like(key) for key in keys]
+    # Of the values' dtype, that of all sums; queries and keys may be in half precision.
+    grad_queries = [torch.zeros_like(value) for value in values]
+    grad_keys = [torch.zeros_like(value) for value in values]
 
     def pull(m: int, product: Tensor) -> None:
         pulls[m].append(product)

@@ -10,10 +10,14 @@ import torch
 from torch import Tensor
 
 from mutualformer.ops import cross_diffusion_checkpointed, cross_diffusion_interleaved
-from mutualformer.ops.cross_diffusion_options import Options
+from mutualformer.ops.cross_diffusion_options import Options, accumulation_dtype
 from mutualformer.ops.row_block_affinity import RowBlockAffinity
+from mutualformer.ops.triton_affinity import TritonAffinity
 
-AFFINITIES: dict[str, Callable[..., RowBlockAffinity]] = {"matrix_free": RowBlockAffinity}
+AFFINITIES: dict[str, Callable[..., RowBlockAffinity]] = {
+    "matrix_free": RowBlockAffinity,
+    "triton": TritonAffinity,
+}
 """How a backend multiplies with an affinity."""
 
 
@@ -23,11 +27,6 @@ def choose_form(options: Options) -> ModuleType:
     if few and options.affinity == "softmax":
         return cross_diffusion_interleaved
     return cross_diffusion_checkpointed
-
-
-def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
-    """Return the dtype that sums are kept in: float32 for half precision, else the dtype itself."""
-    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
 
 
 @torch.library.custom_op("mutualformer::cross_diffusion", mutates_args=())
@@ -52,7 +51,7 @@ def cross_diffusion_operator(
     tensors = (query_rgb, key_rgb, value_rgb, query_depth, key_depth, value_depth)
     options = Options(epsilon, num_iterations, initial_affinity, affinity, AFFINITIES[backend])
     with torch.autocast(query_rgb.device.type, enabled=False):
-        outputs, saved = choose_form(options).forward(options, *_pairs(tensors))
+        outputs, saved = choose_form(options).forward(options, *_pairs(tensors, backend))
     return [*outputs, *saved]
 
 
@@ -93,7 +92,7 @@ def cross_diffusion_backward_operator(
     dtype = inputs[0].dtype
     with torch.autocast(inputs[0].device.type, enabled=False):
         queries, keys, values = choose_form(options).backward(
-            options, *_pairs(inputs), outputs[:4], outputs[4:], list(cotangents)
+            options, *_pairs(inputs, backend), outputs[:4], outputs[4:], list(cotangents)
         )
         root = inputs[0].shape[-1] ** 0.5
         gradients = (queries[0] / root, keys[0], values[0], queries[1] / root, keys[1], values[1])
@@ -124,12 +123,22 @@ def _refuse_second_derivative(ctx, *_gradients) -> None:  # noqa: ANN001
 cross_diffusion_backward_operator.register_autograd(_refuse_second_derivative)
 
 
-def _pairs(tensors: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-    """Sort the six inputs to queries (divided by √D), keys and values, in the dtype of sums."""
+def _pairs(
+    tensors: Sequence[Tensor], backend: str
+) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+    """Sort the six inputs to queries, keys and values, prepared as the backend expects them.
+
+    In the dtype of sums, queries divided by √D; but GPU kernels compare queries and keys in their
+    own dtype and divide the logits, because the quotient could not be rounded without an error.
+    """
     dtype = accumulation_dtype(tensors[0].dtype)
-    q_r, k_r, v_r, q_d, k_d, v_d = (tensor.to(dtype) for tensor in tensors)
-    root = q_r.shape[-1] ** 0.5
-    return [q_r / root, q_d / root], [k_r, k_d], [v_r, v_d]
+    q_r, k_r, v_r, q_d, k_d, v_d = tensors
+    queries, keys = [q_r, q_d], [k_r, k_d]
+    if backend != "triton":
+        root = q_r.shape[-1] ** 0.5
+        queries = [query.to(dtype) / root for query in queries]
+        keys = [key.to(dtype) for key in keys]
+    return queries, keys, [v_r.to(dtype), v_d.to(dtype)]
 
 
 def _setup_context(ctx, inputs, output) -> None:  # noqa: ANN001

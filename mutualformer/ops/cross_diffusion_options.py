@@ -34,6 +34,11 @@ class Options(NamedTuple):
         return [self.make_affinity(*x) for x in zip(queries, keys, known, strict=True)]
 
 
+def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
+    """Return the dtype that sums are kept in: float32 for half precision, else the dtype itself."""
+    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
+
+
 def only(tensor: Tensor | None) -> Tensor:
     """Assert that an optional product was asked for."""
     assert tensor is not None
