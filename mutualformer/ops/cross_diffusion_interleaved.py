@@ -121,9 +121,8 @@ def backward(
     pulls: list[Pair] = [[], []]
     pushed: list[Pair] = [[], []]
     deltas = [torch.zeros_like(log_sum_exp) for log_sum_exp in saved[:2]]
-    # Of the values' dtype, that of all sums; queries and keys may be in half precision.
-    grad_queries = [torch.zeros_like(value) for value in values]
-    grad_keys = [torch.zeros_like(value) for value in values]
+    grad_queries: list[Tensor | None] = [None, None]
+    grad_keys: list[Tensor | None] = [None, None]
 
     def pull(m: int, product: Tensor) -> None:
         pulls[m].append(product)
@@ -147,16 +146,14 @@ def backward(
             rights += [_part(options, states[other][k + 1], moved[other][k]), moved[m][k]]
             rights.append(pushed[m][options.num_iterations - 1 - k])
             deltas[m] += row_dot(lefts[-3], read) + row_dot(lefts[-2], products[m][k])
+        outer_left, outer_right = torch.cat(lefts, -1), torch.cat(rights, -1)
+        lefts.clear()
+        rights.clear()
         grad_query, grad_key, right, out_left = affinities[m].gradients(
-            torch.cat(lefts, -1),
-            torch.cat(rights, -1),
-            deltas[m],
-            pushed[m][-1],
-            moved[m][0],
-            left,
+            outer_left, outer_right, deltas[m], pushed[m][-1], moved[m][0], left
         )
-        grad_queries[m] += grad_query
-        grad_keys[m] += grad_key
+        _accumulate(grad_queries, m, grad_query)
+        _accumulate(grad_keys, m, grad_key)
         return only(right), only(out_left)
 
     def both_products(affinity: RowBlockAffinity, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -180,8 +177,8 @@ def backward(
                 cotangent,
                 cotangent,
             )
-            grad_queries[reader[0]] += grad_query
-            grad_keys[reader[1]] += grad_key
+            _accumulate(grad_queries, reader[0], grad_query)
+            _accumulate(grad_keys, reader[1], grad_key)
             total += only(left)
         pushed[m].append(total)
 
@@ -199,7 +196,13 @@ def backward(
         left = grad_product(0, k)
         right, own = finish(0, left) if k == 0 else both_products(rgb, pushed[0][-1], left)
         push(0, k, right, own)
-    return grad_queries, grad_keys, [pushed[0][-1], pushed[1][-1]]
+    return [only(x) for x in grad_queries], [only(x) for x in grad_keys], [x[-1] for x in pushed]
+
+
+def _accumulate(totals: list[Tensor | None], index: int, term: Tensor) -> None:
+    """Add to a sum that need not exist yet; zeros to start from would cost memory."""
+    total = totals[index]
+    totals[index] = term if total is None else total + term
 
 
 def _part(options: Options, state: Tensor, moved: Tensor) -> Tensor:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-CPU_BLOCK = 2**18
-"""Entries of a block of the affinity on a CPU: 1 MB in float32, which stays in a core's cache."""
+CPU_BLOCK = 2**20
+"""Entries of a block of the affinity on a CPU: 4 MB in float32, measured best from N = 1936 on."""
 GPU_BLOCK = 2**26
 """The same on a GPU, where few large products beat many small ones."""
 
