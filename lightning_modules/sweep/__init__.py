@@ -1,0 +1,1 @@
+"""Sweeps: one file, many trials. Importing this does not import torch."""

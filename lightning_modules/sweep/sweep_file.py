@@ -1,0 +1,178 @@
+"""Read a sweep file in Weights & Biases' format and enumerate its trials."""
+
+import itertools
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lightning_modules.sweep.trial_name import trial_name
+
+_EXPECTED_COMMAND = (
+    "[mutualformer, trial, --folder, FOLDER, --config, FILE, ${args}], with one --config or more"
+)
+
+
+class SweepError(ValueError):
+    """A sweep file that cannot be run; the message names it and says what was expected."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training with its test.
+
+    Attributes:
+        parameters: dotted name to value, in the order of the file.
+        folder: where it runs: the folder of the sweep, then the name made of the parameters.
+        configs: experiment and overlays, in this order.
+    """
+
+    parameters: dict[str, Any]
+    folder: Path
+    configs: tuple[Path, ...]
+
+    @property
+    def arguments(self) -> list[str]:
+        """The parameters as Weights & Biases' agent writes them: `--name=value`."""
+        return [f"--{name}={value}" for name, value in self.parameters.items()]
+
+    @property
+    def command(self) -> str:
+        """The shell command that runs this trial."""
+        words = ["mutualformer", "trial", "--folder", str(self.folder.parent)]
+        for config in self.configs:
+            words += ["--config", str(config)]
+        return shlex.join([*words, *self.arguments])
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep file, read and checked.
+
+    Attributes:
+        path: the file.
+        description: what the sweep is for; empty if the file does not say.
+        axes: dotted parameter to its values.
+        folder: holds one folder per trial.
+        configs: experiment and overlays.
+    """
+
+    path: Path
+    description: str
+    axes: dict[str, list[Any]]
+    folder: Path
+    configs: tuple[Path, ...]
+
+    @property
+    def trials(self) -> list[Trial]:
+        """All combinations; the last axis varies fastest."""
+        return [
+            Trial(parameters, self.folder / trial_name(parameters), self.configs)
+            for values in itertools.product(*self.axes.values())
+            for parameters in [dict(zip(self.axes, values, strict=True))]
+        ]
+
+
+def read_sweep(
+    path: Path, *, folder: Path | None = None, configs: Sequence[Path] | None = None
+) -> Sweep:
+    """Read a sweep file.
+
+    Args:
+        path: a YAML file in Weights & Biases' sweep format, method ``grid``.
+        folder: replaces the folder that the file names.
+        configs: replace the configurations that the file names.
+
+    Raises:
+        SweepError: the file cannot be read, is no grid, has an empty one, or has a command other
+            than ``mutualformer trial``.
+    """
+    content = _read_yaml(path)
+    method = content.get("method")
+    if method in ("random", "bayes"):
+        raise SweepError(
+            f"{path}: method {method} draws its trials on the W&B server: run wandb sweep {path}, "
+            "then wandb agent on each machine; mutualformer sweep runs method grid"
+        )
+    if method != "grid":
+        raise SweepError(f"{path}: method is {method!r}, expected grid (random and bayes need W&B)")
+    parameters = content.get("parameters")
+    if not isinstance(parameters, dict) or not parameters:
+        raise SweepError(f"{path}: parameters is {parameters!r}, expected a non-empty mapping")
+    axes = {name: _values(path, name, given) for name, given in parameters.items()}
+    named_folder, named_configs = _read_command(path, content.get("command"))
+    return Sweep(
+        path=path,
+        description=str(content.get("description") or ""),
+        axes=axes,
+        folder=folder or named_folder,
+        configs=tuple(configs or named_configs),
+    )
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SweepError(f"{path} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise SweepError(f"{path} is not valid YAML: {reason}") from error
+    if not isinstance(content, dict):
+        raise SweepError(f"{path} holds a {type(content).__name__}, expected a sweep: a mapping")
+    return content
+
+
+def _values(path: Path, name: Any, given: Any) -> list[Any]:
+    if not isinstance(given, dict) or not ({"value", "values"} & given.keys()):
+        raise SweepError(
+            f"{path}: parameter {name} is {given!r}, expected values: [...] or value: ...; write "
+            "nested parameters with dots (model.network.fusion.epsilon)"
+        )
+    values = given["values"] if "values" in given else [given["value"]]
+    if not isinstance(values, list) or not values:
+        raise SweepError(f"{path}: values of {name} is {values!r}, expected a non-empty list")
+    for value in values:
+        if value is None or isinstance(value, dict):
+            raise SweepError(
+                f"{path}: {name} has the value {value!r}, which W&B cannot hand to a command; "
+                "expected numbers, text or lists"
+            )
+    repeated = [value for index, value in enumerate(values) if value in values[:index]]
+    if repeated:
+        raise SweepError(f"{path}: {name} has the value {repeated[0]!r} twice")
+    return values
+
+
+def _read_command(path: Path, command: Any) -> tuple[Path, list[Path]]:
+    """Return the folder and the configurations that the command names."""
+    expected = f"expected {_EXPECTED_COMMAND}"
+    if not isinstance(command, list) or not all(isinstance(word, str) for word in command):
+        raise SweepError(f"{path}: command is {command!r}, {expected}")
+    words = [word for word in command if word != "${env}"]
+    if words[:2] != ["mutualformer", "trial"] or words[-1] != "${args}":
+        raise SweepError(f"{path}: command is {' '.join(command)}, {expected}")
+    folder: Path | None = None
+    configs: list[Path] = []
+    for option, value in _pairs(path, words[2:-1], expected):
+        if option == "--config":
+            configs.append(Path(value))
+        elif option == "--folder":
+            folder = Path(value)
+        else:
+            raise SweepError(
+                f"{path}: command has the option {option}, {expected}; a setting that all trials "
+                "share is a parameter with one value, or belongs in a --config"
+            )
+    if folder is None or not configs:
+        raise SweepError(f"{path}: command is {' '.join(command)}, {expected}")
+    return folder, configs
+
+
+def _pairs(path: Path, words: list[str], expected: str) -> Iterator[tuple[str, str]]:
+    if len(words) % 2:
+        raise SweepError(f"{path}: command ends in {words[-1]} without a value, {expected}")
+    yield from zip(words[::2], words[1::2], strict=True)
