@@ -76,7 +76,8 @@ class SaliencyModule(LightningModule):
         """Return the loss of a batch."""
         logits = self(batch["rgb"], batch["depth"])
         loss = self.loss(logits, batch["mask"])
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(logits))
+        # Averaged over processes: the curve must not depend on how many there are.
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(logits), sync_dist=True)
         return loss
 
     def validation_step(
