@@ -15,6 +15,7 @@ from lightning.pytorch.loggers import CSVLogger
 
 from lightning_modules.callbacks import (
     ContactSheet,
+    EqualForwardPasses,
     PerImageScoresWriter,
     PredictionWriter,
     ResultsWriter,
@@ -148,7 +149,9 @@ def run(arguments: list[str]) -> int:
             subclass_mode_data=True,
             save_config_callback=RunConfigWriter,
             seed_everything_default=0,
-            trainer_defaults={"callbacks": [ResultsWriter(), PerImageScoresWriter()]},
+            trainer_defaults={
+                "callbacks": [EqualForwardPasses(), ResultsWriter(), PerImageScoresWriter()]
+            },
             auto_configure_optimizers=False,
             parser_class=BriefParser,
             parser_kwargs={"allow_abbrev": False},
