@@ -1,5 +1,6 @@
 """What the data modules share: loaders over data sets of paired modalities."""
 
+import os
 from collections.abc import Sequence
 
 import torch
@@ -49,6 +50,20 @@ class PairedModalityDataModule(LightningDataModule):
         self.eval_batch_size = eval_batch_size
         self.num_workers = num_workers
         self.seed = seed
+        self._position: dict[str, int] | None = None
+
+    def state_dict(self) -> dict[str, int]:
+        """Return the position in the training data, which a checkpoint keeps."""
+        assert self.trainer is not None
+        epoch = self.trainer.current_epoch
+        num_batches = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        if num_batches >= self.trainer.num_training_batches:
+            epoch, num_batches = epoch + 1, 0
+        return {"epoch": epoch, "num_batches": num_batches}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Take up the training data where a checkpoint was written."""
+        self._position = state_dict
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return the training loader.
@@ -57,9 +72,12 @@ class PairedModalityDataModule(LightningDataModule):
         on workers or processes; see `TrainingOrder`.
         """
         rank, num_processes = _rank_and_num_processes()
-        # A run that sets no seed has torch's default one, in all processes alike.
-        seed = self.seed ^ torch.initial_seed()
+        # Set by seed_everything, in all processes alike.
+        seed = self.seed ^ int(os.environ.get("PL_GLOBAL_SEED", 0))
         order = TrainingOrder(len(self.train_dataset), self.batch_size, seed, rank, num_processes)
+        if self._position:
+            # Lightning sets the epoch only after workers have begun to read ahead.
+            order.resume(self._position["epoch"], self._position["num_batches"])
         return DataLoader(
             SeededDataset(self.train_dataset, seed),
             batch_size=order.batch_size,

@@ -20,6 +20,7 @@ from lightning_modules.callbacks import (
     PredictionWriter,
     ResultsWriter,
     RunCheckpoint,
+    StepSeed,
 )
 from lightning_modules.saliency_module import SaliencyModule
 from lightning_modules.user_errors import exit_on_user_error
@@ -150,7 +151,12 @@ def run(arguments: list[str]) -> int:
             save_config_callback=RunConfigWriter,
             seed_everything_default=0,
             trainer_defaults={
-                "callbacks": [EqualForwardPasses(), ResultsWriter(), PerImageScoresWriter()]
+                "callbacks": [
+                    EqualForwardPasses(),
+                    StepSeed(),
+                    ResultsWriter(),
+                    PerImageScoresWriter(),
+                ]
             },
             auto_configure_optimizers=False,
             parser_class=BriefParser,

@@ -6,6 +6,7 @@ from lightning_modules.callbacks.per_image_scores_writer import PerImageScoresWr
 from lightning_modules.callbacks.prediction_writer import PredictionWriter
 from lightning_modules.callbacks.results_writer import ResultsWriter
 from lightning_modules.callbacks.run_checkpoint import RunCheckpoint
+from lightning_modules.callbacks.step_seed import StepSeed
 
 __all__ = [
     "ContactSheet",
@@ -14,4 +15,5 @@ __all__ = [
     "PredictionWriter",
     "ResultsWriter",
     "RunCheckpoint",
+    "StepSeed",
 ]

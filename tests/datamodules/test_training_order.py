@@ -49,6 +49,14 @@ def test_few_samples_make_one_batch():
         TrainingOrder(1, 1, seed=0, rank=0, num_processes=2)
 
 
+def test_a_resumed_epoch_is_the_rest_of_it():
+    whole, resumed = (TrainingOrder(11, batch_size=2, seed=0) for _ in range(2))
+    resumed.resume(epoch=3, num_batches_done=2)
+    assert list(resumed) == epoch_of(whole, 3)[4:]
+    assert epoch_of(resumed, 3) == epoch_of(whole, 3)[4:]  # the trainer sets the epoch, too
+    assert epoch_of(resumed, 4) == epoch_of(whole, 4)
+
+
 class RandomNumbers(Dataset):
     def __getitem__(self, index):
         return torch.rand(2)

@@ -2,32 +2,11 @@
 
 import csv
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-
-CONFIG = Path(__file__).with_name("tiny.yaml")
-
-
-def mutualformer(command: str, folder: Path, *options: str) -> None:
-    ours = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-    environment = {name: value for name, value in os.environ.items() if name not in ours}
-    repository = str(CONFIG.parents[2])
-    environment["PYTHONPATH"] = os.pathsep.join([repository, str(CONFIG.parent)])
-    environment["OMP_NUM_THREADS"] = "1"
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "lightning_modules.main", command, "--config", str(CONFIG)),
-            *(f"--trainer.default_root_dir={folder}", *options),
-        ],
-        env=environment,
-        check=True,
-        timeout=300,
-    )
 
 
 def curve(folder: Path) -> list[float]:
@@ -61,7 +40,7 @@ def results(folder: Path) -> dict[str, object]:
 
 
 @pytest.fixture(scope="module")
-def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def one(mutualformer: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run on one process."""
     folder = tmp_path_factory.mktemp("one")
     mutualformer("fit", folder, *SAME, "--trainer.max_epochs=2", "--data.batch_size=4")
@@ -72,7 +51,9 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
-def test_two_processes_give_what_one_gives(one: Path, tmp_path: Path, strategy: str) -> None:
+def test_two_processes_give_what_one_gives(
+    mutualformer: Callable, one: Path, tmp_path: Path, strategy: str
+) -> None:
     two = tmp_path / "two"
     overlay = tmp_path / "two.yaml"
     spelling = "ddp" if strategy == "ddp" else "{class_path: fsdp_on_cpu.FSDPOnCPU}"
