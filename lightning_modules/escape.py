@@ -32,7 +32,7 @@ _LATEX = {
     "\u00a0": "~",
 }
 _MARKDOWN_INLINE = "\\`*_[]<>|~$&"
-_MARKDOWN_LINE_START = re.compile(r"^(#|[-+=]|\d+[.)])")
+_MARKDOWN_LINE_START = re.compile(r"^(#|[-+=]|\d+[.)](?=\s))")
 
 
 def escape_latex(text: str) -> str:

@@ -17,6 +17,8 @@ missing, with the command that fills it. A row made with other code, protocol, d
 its neighbours is marked. Exit code: 0, also with missing runs; 2 if the definition is wrong, or if
 results are damaged or incomplete, which are named below the table.
 """
+# Of what is printed to a file or a pipe.
+_WIDTH = 140
 _SUFFIXES = {"markdown": ".md", "latex": ".tex", "csv": ".csv", "html": ".html"}
 
 
@@ -100,7 +102,7 @@ def _make(options: Namespace) -> int:
     if options.format == "terminal":
         console = Console()
         if not console.is_terminal:
-            console.width = max(console.width, 120)
+            console.width = max(console.width, _WIDTH)
         print_table(table, console)
     else:
         print(RENDERERS[_SUFFIXES[options.format]](table), end="")

@@ -19,6 +19,13 @@ from lightning_modules.tables.table import (
 from lightning_modules.tables.table_file import TableFile
 
 _NOTHING_YET = "no results yet"
+_REFERENCE = "ref"
+_ON_DIFFERENCES = (
+    "Second line of a cell: difference to this row, and its 95 % interval by paired bootstrap; "
+    "{num_resamples} resamples of the test images, the same for all rows and seeds, each seed "
+    "scored anew and the seeds averaged. The interval tells of the choice of test images for these "
+    "trained networks; of the training, ± tells."
+)
 
 
 def build_table(file: TableFile, num_resamples: int) -> Table:
@@ -48,6 +55,11 @@ def build_table(file: TableFile, num_resamples: int) -> Table:
         problems += more_problems
     rows = rank_columns(rows, columns, file.digits)
     rows, footnotes = _marked(file, rows, of_row, list(datasets.values()))
+    if any(cell.interval is not None for row in rows for cell in row.cells):
+        assert file.reference is not None
+        reference = rows[file.reference]
+        rows[file.reference] = replace(reference, marks=(*reference.marks, _REFERENCE))
+        footnotes.append((_REFERENCE, _ON_DIFFERENCES.format(num_resamples=num_resamples)))
     return Table(
         title=file.title,
         label_headings=file.label_headings,
@@ -152,13 +164,7 @@ def _compared(
             for cell, of_reference, column in zip(row.cells, reference_cells, columns, strict=True)
         ]
         compared.append(replace(row, cells=tuple(cells)))
-    notes = [
-        f"Signed: difference to the reference row ({file.rows[file.reference].name}), and its 95 % "
-        f"interval by paired bootstrap: {num_resamples} resamples of the test images, the same for "
-        "all rows and seeds; each seed is scored anew, and the seeds are averaged. It tells of the "
-        "choice of test images for these trained networks, not of the seeds: ± does."
-    ]
-    notes += [f"No interval, other images: {reason}" for reason in intervals.incomparable]
+    notes = [f"No interval, other images: {reason}" for reason in intervals.incomparable]
     if intervals.absent:
         folders = ", ".join(map(str, dict.fromkeys(intervals.absent)))
         notes.append(f"No interval where per_image_scores.csv or .npz is missing: {folders}")
@@ -204,7 +210,7 @@ def _marked(
     of_row: Sequence[Sequence[Run]],
     datasets: Sequence[str],
 ) -> tuple[list[Row], list[tuple[str, str]]]:
-    """Mark published rows and those that were made otherwise than the rest; return footnotes too."""
+    """Mark rows that are published or made otherwise than the rest; return footnotes too."""
     sources = list(dict.fromkeys(row.source for row in file.rows if row.source))
     published = [
         (PUBLISHED_MARKS[index % len(PUBLISHED_MARKS)], f"Published, not recomputed here: {source}")

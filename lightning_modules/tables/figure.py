@@ -11,14 +11,16 @@ from lightning_modules.tables.table_file import TableFile
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
 # Okabe and Ito's colours, which differ for colour-blind readers too; shapes differ in grey.
 _COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 _MARKERS = "osD^vPX"
 _INK = "#1e2024"
+_PALE_INK = "#5a5e66"
 # Lines are set apart by this part of the axis, so that error bars do not hide each other.
 _DODGE = 0.016
-_PANEL_SIZE = (2.9, 2.5)  # inches
+_PANEL_SIZE = (2.5, 2.3)  # inches
 _SYMBOLS = {"epsilon": "ε", "num_iterations": "T"}
 
 
@@ -62,7 +64,7 @@ def draw_figure(file: TableFile, table: Table, suffix: str) -> bytes:
         figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06, wspace=0.02)
         panels = figure.subplots(num_rows, num_columns, squeeze=False).flat
         for column, panel in enumerate(panels):
-            for number, (name, rows) in enumerate(lines.items()):
+            for number, rows in enumerate(lines.values()):
                 offset = _DODGE * span * (number - (len(lines) - 1) / 2)
                 rows = sorted(rows, key=lambda row: positions[row])
                 points = [
@@ -73,14 +75,18 @@ def draw_figure(file: TableFile, table: Table, suffix: str) -> bytes:
                     )
                     for row in rows
                 ]
-                # An empty label, and one with a leading underscore, would hide the entry.
-                _draw_line(panel, points, number, f"\u200b{name}")
-            _label_axes(panel, table.columns[column], file.plot, values, positions)
-        handles, names = panels[0].get_legend_handles_labels()
+                _draw_line(panel, points, number)
+            _label_axes(panel, heading(table.columns[column][1]), file.plot, values, positions)
+            if len(table.datasets) > 1:
+                panel.set_title(table.columns[column][0], fontsize=9)
         if len(lines) > 1:
-            figure.legend(handles, names, loc="outside upper center", ncols=4, frameon=False)
-        if any(cell.std is not None for cell in cells):
-            figure.supxlabel("Bars: ± 1 standard deviation over seeds", fontsize=8, color="#5a5e66")
+            figure.legend(
+                handles=[_legend_entry(number, name) for number, name in enumerate(lines)],
+                loc="outside upper center",
+                ncols=min(len(lines), num_columns),
+                frameon=False,
+            )
+        figure.supxlabel(_caption(table), fontsize=8, color=_PALE_INK)
         content = io.BytesIO()
         figure.savefig(content, format=suffix.removeprefix("."), dpi=200)
     return content.getvalue()
@@ -122,10 +128,35 @@ def _is_infinite(value: Any) -> bool:
     return _number(value) == math.inf
 
 
-def _draw_line(
-    panel: "Axes", points: Sequence[tuple[float, Cell, bool]], number: int, name: str
-) -> None:
-    colour = _COLOURS[number % len(_COLOURS)]
+def _style(number: int) -> dict[str, Any]:
+    return {
+        "color": _COLOURS[number % len(_COLOURS)],
+        "marker": _MARKERS[number % len(_MARKERS)],
+        "markersize": 5,
+        "markeredgecolor": "white",
+        "markeredgewidth": 0.6,
+    }
+
+
+def _legend_entry(number: int, name: str) -> "Line2D":
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], label=name, linewidth=1.4, **_style(number))
+
+
+def _caption(table: Table) -> str:
+    cells = [cell for row in table.rows for cell in row.cells]
+    parts = [f"Data set: {table.datasets[0][0]}."] if len(table.datasets) == 1 else []
+    if any(cell.std is not None for cell in cells):
+        seeds = max(cell.num_seeds for cell in cells)
+        fewer = any(0 < cell.num_seeds < seeds for cell in cells)
+        count = f"{'up to ' if fewer else ''}{seeds}"
+        parts.append(f"Mean of {count} seeds; bars: ± 1 standard deviation.")
+    return " ".join(parts)
+
+
+def _draw_line(panel: "Axes", points: Sequence[tuple[float, Cell, bool]], number: int) -> None:
+    style = _style(number)
     known = [
         (x, cell.value, cell.std, infinite)
         for x, cell, infinite in points
@@ -138,39 +169,30 @@ def _draw_line(
         x,
         y,
         yerr=[deviation or 0.0 for deviation in std],
-        fmt=_MARKERS[number % len(_MARKERS)],
-        color=colour,
-        markersize=5,
-        markeredgecolor="white",
-        markeredgewidth=0.6,
+        linestyle="none",
         elinewidth=1.1,
         capsize=2.5,
-        label=name,
         zorder=3,
+        **style,
     )
     finite = infinite.count(False)
-    panel.plot(x[:finite], y[:finite], color=colour, linewidth=1.4, zorder=2)
-    # No value of the parameter lies between the last finite one and infinity at a known place.
-    panel.plot(x[max(finite - 1, 0) :], y[max(finite - 1, 0) :], ":", color=colour, linewidth=1.4)
+    line = {"color": style["color"], "linewidth": 1.4, "zorder": 2}
+    panel.plot(x[:finite], y[:finite], **line)
+    # Between the last finite value and infinity there is no scale.
+    panel.plot(x[max(finite - 1, 0) :], y[max(finite - 1, 0) :], linestyle=":", **line)
 
 
 def _label_axes(
-    panel: "Axes",
-    column: tuple[str, str],
-    axis: str,
-    values: Sequence[Any],
-    positions: Sequence[float],
+    panel: "Axes", score: str, axis: str, values: Sequence[Any], positions: Sequence[float]
 ) -> None:
-    dataset, metric = column
     ticks = {
         position: "∞" if _is_infinite(value) else label_of(value)
         for value, position in zip(values, positions, strict=True)
     }
     panel.set_xticks(list(ticks), list(ticks.values()))
-    name = axis.rsplit(".", 1)[-1]
-    panel.set_xlabel(f"{axis} {_SYMBOLS[name]}" if name in _SYMBOLS else axis)
-    panel.set_ylabel(heading(metric))
-    panel.set_title(dataset, fontsize=9)
+    panel.set_xlabel(f"{_SYMBOLS[axis]} ({axis})" if axis in _SYMBOLS else axis)
+    panel.set_ylabel(score)
+    panel.locator_params(axis="y", nbins=5)
     panel.grid(axis="y", alpha=0.25, linewidth=0.6)
     panel.spines[["top", "right"]].set_visible(False)
     panel.margins(x=0.07, y=0.1)

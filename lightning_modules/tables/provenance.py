@@ -1,4 +1,4 @@
-"""Find the runs that were made with other code, protocol, data or settings than their neighbours."""
+"""Find runs that were made with other code, protocol, data or settings than the rest."""
 
 import json
 from collections import Counter

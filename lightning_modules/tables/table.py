@@ -7,6 +7,8 @@ from lightning_modules.score_names import HEADINGS, LOWER_IS_BETTER
 
 MISSING = "–"
 PUBLISHED_MARKS = "†‡§¶"
+# So many commands are listed beside one that makes all runs.
+_MOST_COMMANDS = 6
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Cell:
     rank: int = 0
 
     def text(self, digits: int) -> str:
-        """Return mean and deviation, `.978 ± .002`, with the number of seeds if some are missing."""
+        """Return mean and deviation, `.978 ± .002`; with the number of seeds if some lack."""
         if self.value is None:
             return MISSING
         text = decimal(self.value, digits)
@@ -54,7 +56,7 @@ class Cell:
         return text if self.all_seeds else f"{text} (n={self.num_seeds})"
 
     def difference_text(self, digits: int) -> str:
-        """Return the difference and its interval, `+.004 [−.001, +.009]`; empty if there is none."""
+        """Return difference and interval, `+.004 [−.001, +.009]`; empty if there is none."""
         if self.interval is None:
             return ""
         text = decimal(self.interval.difference, digits, signed=True)
@@ -137,11 +139,21 @@ class Table:
         return list(grouped.items())
 
     def lines_on_missing(self) -> list[str]:
-        """Return a shell script that makes the missing runs, with comments that say which."""
-        lines = [f"{self.fill_all}  # all of them"] if self.fill_all else []
-        for run in self.missing:
+        """Return a shell script that makes the missing runs, with comments that say which.
+
+        Where one command makes them all, only some of the others are listed.
+        """
+        runs = list(self.missing)
+        lines = []
+        if self.fill_all:
+            lines = ["# all of them", self.fill_all]
+            untried = [run for run in runs if not run.reason]
+            runs = [run for run in runs if run.reason] + untried[:_MOST_COMMANDS]
+        for run in runs:
             reason = f" ({run.reason})" if run.reason else ""
             lines += [f"# {run.what}{reason}", run.command]
+        if len(runs) < len(self.missing):
+            lines.append(f"# and {len(self.missing) - len(runs)} more: the first command")
         return lines
 
 

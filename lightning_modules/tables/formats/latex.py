@@ -1,4 +1,4 @@
-"""A table in LaTeX with booktabs, to be read with `\\input` inside a table environment."""
+r"""A table in LaTeX with booktabs, to be read with `\input` inside a table environment."""
 
 from collections.abc import Sequence
 

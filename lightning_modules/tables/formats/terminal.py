@@ -49,13 +49,21 @@ def _labels(table: Table, position: int) -> list[str]:
 def _cell_lines(cell: Cell, digits: int) -> list[str]:
     lines = [f"{cell.text(digits)}{_RANKS[cell.rank][0]}"]
     difference = cell.difference_text(digits)
-    return [*lines, f"{difference} "] if difference else lines
+    return [*lines, difference] if difference else lines
 
 
-def _width(table: Table, column: int) -> int:
-    """Return how many characters the cells of a column need."""
-    lines = [line for row in table.rows for line in _cell_lines(row.cells[column], table.digits)]
-    return max(map(len, [*lines, f"{heading(table.columns[column][1])} "]))
+def _widths(table: Table) -> list[int]:
+    """Return how many characters each column of scores needs."""
+    widths = []
+    for column, (dataset, metric) in enumerate(table.columns):
+        cells = [row.cells[column] for row in table.rows]
+        lines = [line for cell in cells for line in _cell_lines(cell, table.digits)]
+        lines.append(f"{heading(metric)} ")
+        if column == 0 or dataset != table.columns[column - 1][0]:
+            # Its name stands over the first column of a data set.
+            lines.append(dataset)
+        widths.append(max(map(len, lines)))
+    return widths
 
 
 def _parts(table: Table, width: int) -> list[list[int]]:
@@ -65,14 +73,12 @@ def _parts(table: Table, width: int) -> list[list[int]]:
         for index, name in enumerate(table.label_headings)
     )
     available = width - for_labels - _GAP
-    widths = [_GAP + _width(table, column) for column in range(len(table.columns))]
+    widths = [_GAP + needed for needed in _widths(table)]
     groups: dict[str, list[int]] = {}
     for column, (dataset, _) in enumerate(table.columns):
         groups.setdefault(dataset, []).append(column)
     units = []
-    for dataset, columns in groups.items():
-        # The name stands over the first column.
-        widths[columns[0]] = max(widths[columns[0]], _GAP + len(dataset))
+    for columns in groups.values():
         whole = sum(widths[column] for column in columns) <= available
         units += [columns] if whole else [[column] for column in columns]
     parts: list[list[int]] = []
@@ -91,10 +97,11 @@ def _part(table: Table, columns: list[int]) -> RichTable:
     part = RichTable(box=box.SIMPLE_HEAD, padding=(0, _GAP, 0, 0), pad_edge=False)
     for name in table.label_headings:
         part.add_column(Text(f"\n{name}"), no_wrap=True)
+    widths = _widths(table)
     shown = ""
     for column in columns:
         dataset, metric = table.columns[column]
-        width = _width(table, column)
+        width = widths[column]
         name = "" if dataset == shown else dataset
         part.add_column(Text(f"{name}\n{heading(metric):>{width - 1}}"), no_wrap=True)
         shown = dataset
@@ -105,7 +112,7 @@ def _part(table: Table, columns: list[int]) -> RichTable:
         previous = row.published
         cells = []
         for column in columns:
-            width = _width(table, column)
+            width = widths[column]
             value, *difference = _cell_lines(row.cells[column], table.digits)
             text = Text(" " * (width - len(value)))
             text.append(value, style=_RANKS[row.cells[column].rank][1])
