@@ -29,13 +29,8 @@ def run(arguments: list[str]) -> int:
     from lightning_modules.user_errors import exit_on_user_error
 
     with exit_on_user_error():
-        num_problems = _make(options)
-    if num_problems:
-        print(
-            f"error: results of {num_problems} runs are damaged or incomplete, see below the table",
-            file=sys.stderr,
-        )
-    return 2 if num_problems else 0
+        problems = _make(options)
+    return 2 if problems else 0
 
 
 def _parse(arguments: list[str]) -> Namespace:
@@ -83,7 +78,8 @@ def _parse(arguments: list[str]) -> Namespace:
     return parser.parse_args(arguments)
 
 
-def _make(options: Namespace) -> int:
+def _make(options: Namespace) -> bool:
+    """Make what is asked for; returns whether some results could not be used."""
     from rich.console import Console
 
     from lightning_modules.tables.build_table import build_table
@@ -99,6 +95,12 @@ def _make(options: Namespace) -> int:
     # Everything is made before anything is written.
     outputs = [(path, RENDERERS[path.suffix](table).encode()) for path in options.output]
     outputs += [(path, draw_figure(file, table, path.suffix)) for path in options.plot]
+    # Before anything is printed: a pager that is left early ends the command.
+    for path, content in outputs:
+        try:
+            write_atomically(path, partial(_write, content))
+        except OSError as error:
+            raise ValueError(f"{path} cannot be written: {error.strerror}") from error
     if options.format == "terminal":
         console = Console()
         if not console.is_terminal:
@@ -106,13 +108,11 @@ def _make(options: Namespace) -> int:
         print_table(table, console)
     else:
         print(RENDERERS[_SUFFIXES[options.format]](table), end="")
-    for path, content in outputs:
-        try:
-            write_atomically(path, partial(_write, content))
-        except OSError as error:
-            raise ValueError(f"{path} cannot be written: {error.strerror}") from error
-        print(f"Wrote {path}", file=sys.stderr if options.format != "terminal" else sys.stdout)
-    return len(table.problems)
+    for path, _ in outputs:
+        print(f"Wrote {path}", file=sys.stderr)
+    for problem in table.problems:
+        print(f"error: {problem}", file=sys.stderr)
+    return bool(table.problems)
 
 
 def _write(content: bytes, file: BinaryIO) -> None:

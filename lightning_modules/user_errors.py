@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-
 PACKAGES = ("mutualformer", "lightning_modules", "datamodules")
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -21,6 +19,9 @@ def find_user_error(error: BaseException | None) -> BaseException | None:
     while a ``ValueError`` out of another library is a defect of ours. Libraries may have wrapped
     it, so its causes are searched too.
     """
+    # Late, because importing Lightning takes seconds.
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
+
     while error is not None:
         if isinstance(error, MisconfigurationException):
             return error

@@ -41,6 +41,7 @@ def draw_figure(file: TableFile, table: Table, suffix: str) -> bytes:
     # Late: it takes a second, and only this function needs it. Not pyplot, which keeps figures.
     from matplotlib import rc_context
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     assert file.plot is not None
     cells = [cell for row in table.rows for cell in row.cells]
@@ -60,8 +61,8 @@ def draw_figure(file: TableFile, table: Table, suffix: str) -> bytes:
     # Names of data sets and values may hold $, which would start a formula.
     with rc_context({"text.parse_math": False, "font.size": 9, "text.color": _INK}):
         size = (_PANEL_SIZE[0] * num_columns, _PANEL_SIZE[1] * num_rows + 0.6)
-        figure = Figure(figsize=size, layout="constrained")
-        figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06, wspace=0.02)
+        layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06, wspace=0.04)
+        figure = Figure(figsize=size, layout=layout)
         panels = figure.subplots(num_rows, num_columns, squeeze=False).flat
         for column, panel in enumerate(panels):
             for number, rows in enumerate(lines.values()):

@@ -22,6 +22,10 @@ _TOLERANCE = 1e-5
 Key = tuple[str, str]  # data set, score
 
 
+class _OtherImages(ValueError):
+    """A run was scored on other images than the ones before it."""
+
+
 class RowIntervals:
     """Compare rows, each the mean over its seeds, on the same resampled images.
 
@@ -77,46 +81,40 @@ class RowIntervals:
         return means
 
     def _resampled_run(self, run: Run) -> dict[Key, Tensor]:
-        path = run.planned.folder / "per_image_scores.csv"
+        folder = run.planned.folder
+        path = folder / "per_image_scores.csv"
         if not path.is_file():
-            self.absent.append(run.planned.folder)
+            self.absent.append(folder)
             return {}
+        resampled: dict[Key, Tensor] = {}
         try:
             scores = read_per_image_scores(path)
-            datasets = [
-                dataset
-                for dataset in self._datasets
-                if dataset in scores.datasets and dataset in run.results.scores
-            ]
-            for dataset in datasets:
-                self._check(dataset, scores.of_dataset(dataset), run)
+            for dataset in self._datasets:
+                if dataset in scores.datasets and dataset in run.results.scores:
+                    of_dataset = self._resampled_dataset(dataset, scores.of_dataset(dataset), run)
+                    resampled |= {(dataset, metric): x for metric, x in of_dataset.items()}
+        except _OtherImages as error:
+            self.incomparable.append(str(error))
+            return {}
         except ValueError as error:
             self.problems.append(str(error))
             return {}
-        resampled = {}
-        for dataset in datasets:
-            of_dataset = scores.of_dataset(dataset)
-            folder, first = self._first.get(dataset, (run.planned.folder, of_dataset))
-            try:
-                _, of_dataset = aligned(dataset, first, of_dataset)
-            except ValueError as error:
-                self.incomparable.append(f"{error} (A: {folder}, B: {run.planned.folder})")
-                continue
-            self._first.setdefault(dataset, (folder, first))
-            for metric, values in self._resample(dataset, of_dataset).items():
-                resampled[dataset, metric] = values
-        if any(
-            run.score(dataset, metric) is not None and (dataset, metric) not in resampled
-            for dataset in datasets
-            for metric in self._metrics
-        ):
-            self.absent.append(run.planned.folder)
+        keys = [(dataset, metric) for dataset in self._datasets for metric in self._metrics]
+        if any(run.score(*key) is not None and key not in resampled for key in keys):
+            self.absent.append(folder)
         return resampled
 
-    def _check(self, dataset: str, scores: PerImageScores, run: Run) -> None:
-        """Refuse per-image scores of another test than the results beside them."""
+    def _resampled_dataset(
+        self, dataset: str, scores: PerImageScores, run: Run
+    ) -> dict[str, Tensor]:
+        folder, first = self._first.get(dataset, (run.planned.folder, scores))
+        try:
+            _, scores = aligned(dataset, first, scores)
+        except ValueError as error:
+            raise _OtherImages(f"{error} (A: {folder}, B: {run.planned.folder})") from error
+        of_shares = weighted_scores(scores)
         everything = torch.full((len(scores),), 1 / len(scores), dtype=torch.float64)
-        for metric, value in weighted_scores(scores)(everything).items():
+        for metric, value in of_shares(everything).items():
             stated = run.score(dataset, metric)
             if stated is not None and abs(stated - value.item()) > _TOLERANCE:
                 raise ValueError(
@@ -124,17 +122,12 @@ class RowIntervals:
                     f"{value.item():.5f} of {dataset}, results.json says {stated:.5f}: they are of "
                     "two tests; run mutualformer test again"
                 )
-
-    def _resample(self, dataset: str, scores: PerImageScores) -> dict[str, Tensor]:
+        self._first.setdefault(dataset, (folder, first))
         if dataset not in self._resamples:
             self._resamples[dataset] = list(resamples(self._num_resamples, len(scores)))
-        of_shares = weighted_scores(scores)
         parts = [of_shares(shares) for shares in self._resamples[dataset]]
-        return {
-            metric: torch.cat([part[metric] for part in parts])
-            for metric in parts[0]
-            if metric in self._metrics
-        }
+        names = [name for name in parts[0] if name in self._metrics]
+        return {name: torch.cat([part[name] for part in parts]) for name in names}
 
 
 def difference_intervals(
