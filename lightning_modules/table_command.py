@@ -110,8 +110,11 @@ def _make(options: Namespace) -> bool:
         print(RENDERERS[_SUFFIXES[options.format]](table), end="")
     for path, _ in outputs:
         print(f"Wrote {path}", file=sys.stderr)
-    for problem in table.problems:
-        print(f"error: {problem}", file=sys.stderr)
+    if table.problems and options.format == "terminal":
+        print("error: results are damaged or incomplete, see above", file=sys.stderr)
+    elif table.problems:
+        for problem in table.problems:
+            print(f"error: {problem}", file=sys.stderr)
     return bool(table.problems)
 
 

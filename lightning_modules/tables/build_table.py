@@ -1,7 +1,7 @@
 """Fill a table definition with published scores and the results of runs."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from string import ascii_lowercase
 
@@ -43,18 +43,18 @@ def build_table(file: TableFile, num_resamples: int) -> Table:
     columns = tuple((dataset, metric) for dataset in datasets for metric in file.metrics)
     of_row = [[run for run in runs if run.row == position] for position in range(len(file.rows))]
     rows = [
-        Row(planned.labels, _cells(planned, made, datasets, columns), published=not planned.runs)
+        Row(planned.labels, _cells(planned, made, columns), published=not planned.runs)
         for planned, made in zip(file.rows, of_row, strict=True)
     ]
     for run in runs:
-        problems += _gaps(file.rows[run.row], run, datasets, file.metrics)
+        problems += _gaps(file.rows[run.row], run, columns)
     notes = [*file.notes, *_notes_on_numbers(file, rows)]
     if file.reference is not None and of_row[file.reference]:
-        rows, more_notes, more_problems = _compared(file, rows, of_row, datasets, num_resamples)
+        rows, more_notes, more_problems = _compared(file, rows, of_row, columns, num_resamples)
         notes += more_notes
         problems += more_problems
     rows = rank_columns(rows, columns, file.digits)
-    rows, footnotes = _marked(file, rows, of_row, list(datasets.values()))
+    rows, footnotes = _marked(file, rows, of_row, datasets)
     if any(cell.interval is not None for row in rows for cell in row.cells):
         assert file.reference is not None
         reference = rows[file.reference]
@@ -74,19 +74,16 @@ def build_table(file: TableFile, num_resamples: int) -> Table:
     )
 
 
-def _datasets(file: TableFile, runs: Sequence[Run]) -> dict[str, str]:
-    """Return what the table calls each data set, to what the runs call it."""
+def _datasets(file: TableFile, runs: Sequence[Run]) -> Sequence[str]:
     in_runs = list(dict.fromkeys(name for run in runs for name in run.results.scores))
     if not file.datasets:
-        return {name: name for name in in_runs} or {_NOTHING_YET: ""}
-    published = {dataset for row in file.rows for dataset, _ in row.published or ()}
-    for shown, name in file.datasets.items():
-        if shown not in published and name not in in_runs and (runs or published):
-            known = sorted(published - {""} | set(in_runs))
+        return in_runs or [_NOTHING_YET]
+    published = {dataset for row in file.rows for dataset, _ in row.published or ()} - {""}
+    known = sorted(published | set(in_runs))
+    for dataset in file.datasets:
+        if known and dataset not in known:
             raise ValueError(
-                f"{file.path}: unknown data set {shown}"
-                + (f" ({name} in the runs)" if name != shown else "")
-                + f", expected one of {', '.join(known)}"
+                f"{file.path}: unknown data set {dataset}, expected one of {', '.join(known)}"
             )
     return file.datasets
 
@@ -94,14 +91,13 @@ def _datasets(file: TableFile, runs: Sequence[Run]) -> dict[str, str]:
 def _cells(
     planned: PlannedRow,
     runs: Sequence[Run],
-    datasets: Mapping[str, str],
     columns: Sequence[tuple[str, str]],
 ) -> tuple[Cell, ...]:
     if planned.published is not None:
         return tuple(Cell(planned.published.get(column)) for column in columns)
     cells = []
-    for dataset, metric in columns:
-        scores = [run.score(datasets[dataset], metric) for run in runs]
+    for column in columns:
+        scores = [run.score(*column) for run in runs]
         known = [score for score in scores if score is not None]
         cells.append(
             Cell(
@@ -114,16 +110,15 @@ def _cells(
     return tuple(cells)
 
 
-def _gaps(
-    planned: PlannedRow, run: Run, datasets: Mapping[str, str], metrics: Sequence[str]
-) -> list[str]:
+def _gaps(planned: PlannedRow, run: Run, columns: Sequence[tuple[str, str]]) -> list[str]:
     """Say which scores a run should have and does not."""
+    lacking: dict[str, list[str]] = {}
+    for dataset, metric in columns:
+        if run.score(dataset, metric) is None:
+            lacking.setdefault(dataset, []).append(metric)
     problems = []
-    for dataset in datasets.values():
-        lacking = [metric for metric in metrics if run.score(dataset, metric) is None]
-        if not lacking:
-            continue
-        what = "no scores" if len(lacking) == len(metrics) else f"no {', '.join(lacking)}"
+    for dataset, metrics in lacking.items():
+        what = f"no {', '.join(metrics)}" if dataset in run.results.scores else "no scores"
         seed = "" if run.planned.seed is None else f", seed {run.planned.seed}"
         problems.append(
             f"{planned.name}{seed}: {run.results.path} has {what} of {dataset}; run mutualformer "
@@ -136,7 +131,7 @@ def _compared(
     file: TableFile,
     rows: Sequence[Row],
     of_row: Sequence[Sequence[Run]],
-    datasets: Mapping[str, str],
+    columns: Sequence[tuple[str, str]],
     num_resamples: int,
 ) -> tuple[list[Row], list[str], list[str]]:
     """Give all rows their difference to the reference row; return them, notes and problems."""
@@ -144,10 +139,9 @@ def _compared(
     from lightning_modules.tables.intervals import RowIntervals, difference_intervals
 
     assert file.reference is not None
-    intervals = RowIntervals(list(datasets.values()), file.metrics, num_resamples)
+    intervals = RowIntervals(columns, num_resamples)
     reference_cells = rows[file.reference].cells
     reference = intervals.resampled_row(of_row[file.reference])
-    columns = [(name, metric) for name in datasets.values() for metric in file.metrics]
     compared = []
     for position, row in enumerate(rows):
         if position == file.reference or not of_row[position]:
@@ -183,17 +177,14 @@ def _notes_on_numbers(file: TableFile, rows: Sequence[Row]) -> list[str]:
     return notes
 
 
-def _notes_on_runs(runs: Sequence[Run], datasets: Mapping[str, str]) -> list[str]:
+def _notes_on_runs(runs: Sequence[Run], datasets: Sequence[str]) -> list[str]:
     """Say how and by which code the scores of the runs were made."""
     if not runs:
         return []
     counts = {
-        shown: next(
-            (run.results.num_images[name] for run in runs if name in run.results.num_images), None
-        )
-        for shown, name in datasets.items()
+        name: count for run in reversed(runs) for name, count in run.results.num_images.items()
     }
-    images = ", ".join(f"{shown} {count}" for shown, count in counts.items() if count)
+    images = ", ".join(f"{name} {counts[name]}" for name in datasets if name in counts)
     commits = dict.fromkeys(str((run.results.git or {}).get("commit"))[:7] for run in runs)
     code = f"commit {', '.join(commits)}".replace("None", "unknown")
     if all(map(has_uncommitted_changes, runs)):

@@ -36,8 +36,7 @@ class RowIntervals:
     the training.
 
     Args:
-        datasets: as the runs call them.
-        metrics: the scores that are compared.
+        columns: data set and score of what is compared.
         num_resamples: how often images are drawn.
 
     Attributes:
@@ -48,14 +47,11 @@ class RowIntervals:
     Cost: O(num_resamples · N · 1000) per run and data set, one run in memory at a time.
     """
 
-    def __init__(
-        self, datasets: Collection[str], metrics: Collection[str], num_resamples: int
-    ) -> None:
+    def __init__(self, columns: Collection[Key], num_resamples: int) -> None:
         self.problems: list[str] = []
         self.incomparable: list[str] = []
         self.absent: list[Path] = []
-        self._datasets = list(datasets)
-        self._metrics = set(metrics)
+        self._columns = list(columns)
         self._num_resamples = num_resamples
         self._first: dict[str, tuple[Path, PerImageScores]] = {}
         self._resamples: dict[str, list[Tensor]] = {}
@@ -67,17 +63,11 @@ class RowIntervals:
         """
         of_runs = [self._resampled_run(run) for run in runs]
         means = {}
-        for dataset in self._datasets:
-            for metric in self._metrics:
-                key = (dataset, metric)
-                parts = [
-                    of_run.get(key)
-                    for run, of_run in zip(runs, of_runs, strict=True)
-                    if run.score(*key) is not None
-                ]
-                known = [part for part in parts if part is not None]
-                if known and len(known) == len(parts):
-                    means[key] = torch.stack(known).mean(dim=0)
+        for key in self._columns:
+            having = [pair for pair in zip(runs, of_runs, strict=True) if _has(pair[0], key)]
+            known = [of_run[key] for _, of_run in having if key in of_run]
+            if known and len(known) == len(having):
+                means[key] = torch.stack(known).mean(dim=0)
         return means
 
     def _resampled_run(self, run: Run) -> dict[Key, Tensor]:
@@ -86,22 +76,28 @@ class RowIntervals:
         if not path.is_file():
             self.absent.append(folder)
             return {}
-        resampled: dict[Key, Tensor] = {}
         try:
             scores = read_per_image_scores(path)
-            for dataset in self._datasets:
-                if dataset in scores.datasets and dataset in run.results.scores:
-                    of_dataset = self._resampled_dataset(dataset, scores.of_dataset(dataset), run)
-                    resampled |= {(dataset, metric): x for metric, x in of_dataset.items()}
-        except _OtherImages as error:
-            self.incomparable.append(str(error))
-            return {}
         except ValueError as error:
             self.problems.append(str(error))
             return {}
-        keys = [(dataset, metric) for dataset in self._datasets for metric in self._metrics]
-        if any(run.score(*key) is not None and key not in resampled for key in keys):
-            self.absent.append(folder)
+        resampled: dict[Key, Tensor] = {}
+        for dataset in dict.fromkeys(dataset for dataset, _ in self._columns):
+            if dataset not in scores.datasets or dataset not in run.results.scores:
+                continue
+            try:
+                of_dataset = self._resampled_dataset(dataset, scores.of_dataset(dataset), run)
+            except _OtherImages as error:
+                self.incomparable.append(str(error))
+            except ValueError as error:
+                self.problems.append(str(error))
+            else:
+                resampled |= {(dataset, metric): x for metric, x in of_dataset.items()}
+                if any(
+                    _has(run, key) and key[0] == dataset and key not in resampled
+                    for key in self._columns
+                ):
+                    self.absent.append(folder)
         return resampled
 
     def _resampled_dataset(
@@ -126,8 +122,11 @@ class RowIntervals:
         if dataset not in self._resamples:
             self._resamples[dataset] = list(resamples(self._num_resamples, len(scores)))
         parts = [of_shares(shares) for shares in self._resamples[dataset]]
-        names = [name for name in parts[0] if name in self._metrics]
-        return {name: torch.cat([part[name] for part in parts]) for name in names}
+        return {
+            metric: torch.cat([part[metric] for part in parts])
+            for metric in parts[0]
+            if (dataset, metric) in self._columns
+        }
 
 
 def difference_intervals(
@@ -135,3 +134,7 @@ def difference_intervals(
 ) -> dict[Key, tuple[float, float]]:
     """Return the 95 % interval of row minus reference for what both have."""
     return {key: interval(row[key] - reference[key]) for key in row if key in reference}
+
+
+def _has(run: Run, key: Key) -> bool:
+    return run.score(*key) is not None

@@ -26,7 +26,7 @@ def find_deviations(
 
     Args:
         runs: those of one table; first the ones to go by.
-        datasets: whose images are compared, as the runs call them.
+        datasets: whose images are compared.
         settings_per_row: configurations need only agree within a row, not between rows.
 
     Returns:
@@ -141,7 +141,8 @@ def _swapped(run: Run) -> list[str]:
                 f"{name} was {label_of(settings[name])}, although this row is of {label_of(value)}"
             )
     seed, planned = run.results.seed, run.planned.seed
-    if SEED not in settings and None not in (seed, planned) and seed != planned:
+    compared = SEED in settings and SEED in run.planned.parameters
+    if not compared and None not in (seed, planned) and seed != planned:
         found.append(f"{SEED} was {seed}, although this run is of {planned}")
     return found
 

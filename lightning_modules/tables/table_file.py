@@ -28,7 +28,7 @@ class TableFile:
         path: the file.
         title: of the table.
         notes: what to say below it.
-        datasets: what the table calls a data set, to what the runs call it; empty: all they have.
+        datasets: in order; empty: all that the runs have.
         metrics: the scores, in order.
         digits: after the decimal point.
         label_headings: of the label columns.
@@ -41,7 +41,7 @@ class TableFile:
     path: Path
     title: str
     notes: tuple[str, ...]
-    datasets: dict[str, str]
+    datasets: tuple[str, ...]
     metrics: tuple[str, ...]
     digits: int
     label_headings: tuple[str, ...]
@@ -82,10 +82,10 @@ def read_table_file(
         fill_all = None
     _refuse_shared_folders(path, rows)
     digits = content.get("digits", 3)
-    if digits not in range(1, 7) or isinstance(digits, bool):
+    if type(digits) is not int or not 1 <= digits <= 6:
         raise ValueError(f"{path}: digits is {digits!r}, expected an integer from 1 to 6")
     plot = content.get("plot")
-    if plot is not None and plot not in rows[0].values:
+    if plot is not None and plot not in list(rows[0].values):
         raise ValueError(f"{path}: plot is {plot!r}, {_expected_axes(rows)}")
     return TableFile(
         path=path,
@@ -114,9 +114,9 @@ def _read_yaml(path: Path) -> dict[Any, Any]:
     return content
 
 
-def _list(path: Path, content: dict[Any, Any], key: str, default: list[Any] | None) -> list[Any]:
+def _list(path: Path, content: dict[Any, Any], key: str, default: list[Any]) -> list[Any]:
     values = content.get(key, default)
-    if not isinstance(values, list) or (default is None and not values):
+    if not isinstance(values, list):
         raise ValueError(f"{path}: {key} is {values!r}, expected a list")
     return values
 
@@ -132,29 +132,18 @@ def _refuse_shared_folders(path: Path, rows: Sequence[PlannedRow]) -> None:
 
 def _read_datasets(
     path: Path, content: dict[Any, Any], rows: Sequence[PlannedRow]
-) -> dict[str, str]:
-    datasets = content.get("datasets", {})
-    if isinstance(datasets, list):
-        datasets = {name: name for name in datasets}
-    if not isinstance(datasets, dict):
-        raise ValueError(
-            f"{path}: datasets is {datasets!r}, expected a list of names, or what the table calls "
-            "a data set to what the runs call it"
-        )
-    named = {
-        one_line(path, "datasets", shown): one_line(path, "datasets", in_runs)
-        for shown, in_runs in datasets.items()
-    }
+) -> tuple[str, ...]:
+    names = [one_line(path, "datasets", name) for name in _list(path, content, "datasets", [])]
     published = sorted({dataset for row in rows for dataset, _ in row.published or () if dataset})
-    if published and not named:
+    if published and not names:
         raise ValueError(f"{path}: datasets is missing, expected some of {', '.join(published)}")
-    return named
+    return tuple(dict.fromkeys(names))
 
 
 def _read_metrics(path: Path, content: dict[Any, Any]) -> tuple[str, ...]:
     metrics = _list(path, content, "metrics", list(_METRICS))
     for metric in metrics or [None]:
-        if metric not in HEADINGS:
+        if metric not in list(HEADINGS):
             raise ValueError(
                 f"{path}: unknown score {metric!r} in metrics, expected {', '.join(HEADINGS)}"
             )

@@ -52,7 +52,7 @@ def write_run(
     *,
     noise: Mapping[str, int] | None = None,
     seed: int = 0,
-    num_images: int = 12,
+    count: int = 12,
     **changes: Any,
 ) -> dict[str, dict[str, float]]:
     """Write `results.json` and the per-image scores; returns the scores.
@@ -61,11 +61,11 @@ def write_run(
         folder: of the run.
         noise: of the maps, by data set.
         seed: of the maps and of the training.
-        num_images: of each data set.
+        count: images of each data set.
         changes: replace keys of `results.json`.
     """
     parts = [
-        per_image_scores(dataset, level, seed, num_images)
+        per_image_scores(dataset, level, seed, count)
         for dataset, level in (noise or {"SET": 130}).items()
     ]
     scores = {
@@ -77,7 +77,7 @@ def write_run(
     folder.mkdir(parents=True, exist_ok=True)
     results = {
         "scores": scores,
-        "num_images": dict.fromkeys(scores, num_images),
+        "num_images": dict.fromkeys(scores, count),
         "data_digest": dict.fromkeys(scores, "d1gest"),
         "protocol": PROTOCOL,
         "seed": seed,
