@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from datamodules.batch import Batch, collate
 from datamodules.errors import DataError
+from datamodules.training_order import SeededDataset, TrainingOrder
 
 
 class PairedModalityDataset(Dataset[Batch]):
@@ -50,14 +51,19 @@ class PairedModalityDataModule(LightningDataModule):
         self.seed = seed
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Return the shuffled training loader; an incomplete last batch is dropped."""
+        """Return the training loader.
+
+        Order and augmentation depend on `seed` and on the seed of the run (`seed_everything`), not
+        on workers or processes; see `TrainingOrder`.
+        """
+        rank, num_processes = _rank_and_num_processes()
+        # A run that sets no seed has torch's default one, in all processes alike.
+        seed = self.seed ^ torch.initial_seed()
+        order = TrainingOrder(len(self.train_dataset), self.batch_size, seed, rank, num_processes)
         return DataLoader(
-            self.train_dataset,
-            batch_size=self.batch_size,
-            shuffle=True,
-            drop_last=len(self.train_dataset) > self.batch_size,
-            # Its own generator: the order must not depend on who drew random numbers before.
-            generator=torch.Generator().manual_seed(self.seed),
+            SeededDataset(self.train_dataset, seed),
+            batch_size=order.batch_size,
+            sampler=order,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             collate_fn=collate,
@@ -77,8 +83,8 @@ class PairedModalityDataModule(LightningDataModule):
 
     def _evaluation_loader(self, dataset: PairedModalityDataset) -> DataLoader[Batch]:
         sampler = None
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            num_processes = torch.distributed.get_world_size()
+        _, num_processes = _rank_and_num_processes()
+        if num_processes > 1:
             if len(dataset) < num_processes:
                 raise DataError(
                     f"{len(dataset)} evaluation sample(s) for {num_processes} processes, expected "
@@ -95,3 +101,9 @@ class PairedModalityDataModule(LightningDataModule):
             persistent_workers=self.num_workers > 0,
             collate_fn=collate,
         )
+
+
+def _rank_and_num_processes() -> tuple[int, int]:
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1

@@ -15,6 +15,7 @@ from lightning.pytorch.loggers import CSVLogger
 
 from lightning_modules.callbacks import (
     ContactSheet,
+    EqualForwardPasses,
     PerImageScoresWriter,
     PredictionWriter,
     ResultsWriter,
@@ -24,21 +25,26 @@ from lightning_modules.saliency_module import SaliencyModule
 from lightning_modules.user_errors import exit_on_user_error
 
 DEFAULT_RUN_FOLDER = "runs/unnamed"
+OPTIONS_OF_ONE_COMMAND = ("ckpt_path", "weights_only", "verbose", "return_predictions")
 
 
 class RunConfigWriter(SaveConfigCallback):
     """Write the resolved configuration of a training run to `<run folder>/config.yaml`.
 
     Only what every command understands is written, so that the file serves `fit`, `test` and
-    `predict` alike.
+    `predict` alike. The results of a test run receive its configuration too.
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write the file before the first step of `fit`."""
+        config = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
+        for of_one_command in OPTIONS_OF_ONE_COMMAND:
+            config.pop(of_one_command, None)
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, ResultsWriter):
+                callback.config = config
         if stage != "fit" or not trainer.is_global_zero:
             return
-        config = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
-        config.pop("ckpt_path", None)
         folder = Path(trainer.default_root_dir)
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / ".config.yaml.tmp"
@@ -143,7 +149,9 @@ def run(arguments: list[str]) -> int:
             subclass_mode_data=True,
             save_config_callback=RunConfigWriter,
             seed_everything_default=0,
-            trainer_defaults={"callbacks": [ResultsWriter(), PerImageScoresWriter()]},
+            trainer_defaults={
+                "callbacks": [EqualForwardPasses(), ResultsWriter(), PerImageScoresWriter()]
+            },
             auto_configure_optimizers=False,
             parser_class=BriefParser,
             parser_kwargs={"allow_abbrev": False},

@@ -1,6 +1,7 @@
-"""Callbacks that write predictions, a contact sheet and the results of a run."""
+"""Callbacks that write what a run leaves behind, and one that keeps its processes in step."""
 
 from lightning_modules.callbacks.contact_sheet import ContactSheet
+from lightning_modules.callbacks.equal_forward_passes import EqualForwardPasses
 from lightning_modules.callbacks.per_image_scores_writer import PerImageScoresWriter
 from lightning_modules.callbacks.prediction_writer import PredictionWriter
 from lightning_modules.callbacks.results_writer import ResultsWriter
@@ -8,6 +9,7 @@ from lightning_modules.callbacks.run_checkpoint import RunCheckpoint
 
 __all__ = [
     "ContactSheet",
+    "EqualForwardPasses",
     "PerImageScoresWriter",
     "PredictionWriter",
     "ResultsWriter",
