@@ -136,6 +136,7 @@ def _compared(
 ) -> tuple[list[Row], list[str], list[str]]:
     """Give all rows their difference to the reference row; return them, notes and problems."""
     # Late: it imports torch, which takes seconds.
+    from lightning_modules.evaluation.comparison_report import FEW_IMAGES
     from lightning_modules.tables.intervals import RowIntervals, difference_intervals
 
     assert file.reference is not None
@@ -159,6 +160,11 @@ def _compared(
         ]
         compared.append(replace(row, cells=tuple(cells)))
     notes = [f"No interval, other images: {reason}" for reason in intervals.incomparable]
+    notes += [
+        f"{count} images of {dataset} are few: the true intervals are wider."
+        for dataset, count in intervals.num_images.items()
+        if count < FEW_IMAGES
+    ]
     if intervals.absent:
         folders = ", ".join(map(str, dict.fromkeys(intervals.absent)))
         notes.append(f"No interval where per_image_scores.csv or .npz is missing: {folders}")

@@ -56,6 +56,11 @@ class RowIntervals:
         self._first: dict[str, tuple[Path, PerImageScores]] = {}
         self._resamples: dict[str, list[Tensor]] = {}
 
+    @property
+    def num_images(self) -> dict[str, int]:
+        """How many images were resampled, by data set."""
+        return {dataset: len(scores) for dataset, (_, scores) in self._first.items()}
+
     def resampled_row(self, runs: Sequence[Run]) -> dict[Key, Tensor]:
         """Return the mean over these runs of each resampled score, `(num_resamples,)`.
 

@@ -267,7 +267,7 @@ def test_other_test_images_are_not_compared(
 
 
 def test_the_interval_is_that_of_averaging_the_seeds_on_every_resample(
-    sweep_table, write_run
+    sweep_table, write_run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The mean absolute error is linear, so seeds may be averaged image by image first."""
     import numpy as np
@@ -294,6 +294,9 @@ def test_the_interval_is_that_of_averaging_the_seeds_on_every_resample(
     actual = cell(rows_of(sweep_table), "mae", epsilon="0")
     ends = [float(actual["difference_low"]), float(actual["difference_high"])]
     assert ends == pytest.approx(expected, abs=1e-12)
+    printed = capsys.readouterr().out
+    assert "(ref) Second line of a cell: difference to this row" in printed
+    assert "12 images of SET are few: the true intervals are wider." in printed
 
 
 def test_another_folder_and_configuration_replace_those_of_the_sweep(
