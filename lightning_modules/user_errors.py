@@ -7,18 +7,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import lightning.pytorch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-
 PACKAGES = ("mutualformer", "lightning_modules", "datamodules")
 ROOT = Path(__file__).resolve().parent.parent
 # Where Lightning checks the settings of its trainer against each other and the machine.
-_LIGHTNING = Path(lightning.pytorch.__file__).resolve().parent.parent
 _SETTINGS = (
-    _LIGHTNING / "pytorch" / "trainer" / "connectors",
-    _LIGHTNING / "pytorch" / "accelerators",
-    _LIGHTNING / "fabric" / "accelerators",
-    _LIGHTNING / "fabric" / "utilities" / "device_parser.py",
+    "pytorch/trainer/connectors",
+    "pytorch/accelerators",
+    "fabric/accelerators",
+    "fabric/utilities/device_parser.py",
 )
 
 
@@ -31,12 +27,18 @@ def find_user_error(error: BaseException | None) -> BaseException | None:
     another library is a defect of ours. Libraries may have wrapped it, so its causes are searched
     too.
     """
+    # Late: importing it takes seconds, which commands without a trainer need not wait.
+    import lightning.pytorch
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+    package = Path(lightning.pytorch.__file__).resolve().parent.parent
+    settings = [package / part for part in _SETTINGS]
     while error is not None:
         if isinstance(error, MisconfigurationException):
             return error
         if isinstance(error, ValueError) and _raised_here(error):
             return error
-        if isinstance(error, ValueError | TypeError) and _raised_in(error, _SETTINGS):
+        if isinstance(error, ValueError | TypeError) and _raised_in(error, settings):
             return error
         error = error.__cause__ or error.__context__
     return None
