@@ -20,8 +20,11 @@ from lightning_modules.callbacks import (
     ResultsWriter,
     RunCheckpoint,
 )
+from lightning_modules.provenance import describe_environment, git_changes
 from lightning_modules.saliency_module import SaliencyModule
+from lightning_modules.tracking import WandbRunLogger
 from lightning_modules.user_errors import exit_on_user_error
+from lightning_modules.write_atomically import write_atomically
 
 DEFAULT_RUN_FOLDER = "runs/unnamed"
 
@@ -30,20 +33,31 @@ class RunConfigWriter(SaveConfigCallback):
     """Write the resolved configuration of a training run to `<run folder>/config.yaml`.
 
     Only what every command understands is written, so that the file serves `fit`, `test` and
-    `predict` alike.
+    `predict` alike. Beside it lies `code.diff` if the code differs from its commit. A tracked run
+    gets both, and where it runs.
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write the file before the first step of `fit`."""
-        if stage != "fit" or not trainer.is_global_zero:
+        """Write the files before the first step of `fit`."""
+        if stage not in ("fit", "test") or not trainer.is_global_zero:
             return
         config = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
-        config.pop("ckpt_path", None)
-        folder = Path(trainer.default_root_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / ".config.yaml.tmp"
-        temporary.write_text(yaml.safe_dump(config, sort_keys=False))
-        temporary.replace(folder / "config.yaml")
+        for of_one_command in ("ckpt_path", "verbose"):
+            config.pop(of_one_command, None)
+        changes = Path(trainer.default_root_dir) / "code.diff"
+        if stage == "fit":
+            text = yaml.safe_dump(config, sort_keys=False)
+            write_atomically(changes.with_name("config.yaml"), lambda f: f.write(text.encode()))
+            changes.unlink(missing_ok=True)
+            patch = git_changes()
+            if patch is not None:
+                write_atomically(changes, lambda file: file.write(patch))
+        environment = describe_environment(trainer.strategy.root_device, trainer.world_size)
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbRunLogger):
+                logger.log_configuration({**config, **environment})
+                if stage == "fit" and changes.is_file():
+                    logger.log_file(changes)
 
 
 class BriefParser(LightningArgumentParser):
@@ -76,6 +90,8 @@ class MutualFormerCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Check the run folder and the checkpoint before anything expensive is built."""
         config = self.config[self.config.subcommand]
+        if self.config.subcommand in ("validate", "predict"):
+            config.trainer.logger = False  # these have nothing to keep
         folder = Path(config.trainer.default_root_dir)
         checkpoints = folder / "checkpoints"
         if self.config.subcommand == "fit":
@@ -101,13 +117,21 @@ class MutualFormerCLI(LightningCLI):
     before_validate = before_test = before_predict = before_fit
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Build the trainer; unless told otherwise, `fit` logs to CSV files in the run folder."""
-        trainer = self.config[self.config.subcommand].trainer
-        if trainer.logger in (None, True):
-            # Only fit has curves to keep.
-            fitting = self.config.subcommand == "fit"
-            kwargs["logger"] = CSVLogger(trainer.default_root_dir, "logs") if fitting else False
-        return super().instantiate_trainer(**kwargs)
+        """Build the trainer; `fit` always logs to CSV files in the run folder, unless told not to.
+
+        Other loggers come on top of that; one for W&B is told which folder the run has.
+        """
+        trainer = self.config_init[self.config.subcommand].trainer
+        given = trainer.logger
+        loggers = [] if given in (None, True, False) else given
+        loggers = loggers if isinstance(loggers, list) else [loggers]
+        for logger in loggers:
+            if isinstance(logger, WandbRunLogger):
+                logger.use_folder(Path(trainer.default_root_dir))
+        # Only fit has curves to keep.
+        if self.config.subcommand == "fit" and given is not False:
+            loggers = [CSVLogger(trainer.default_root_dir, "logs"), *loggers]
+        return super().instantiate_trainer(**kwargs, logger=loggers or False)
 
 
 def _find_checkpoint(folder: Path) -> Path:
