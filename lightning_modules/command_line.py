@@ -14,7 +14,9 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 from lightning.pytorch.loggers import CSVLogger
 
 from lightning_modules.callbacks import (
+    AffinityMaps,
     ContactSheet,
+    LearningCurves,
     PerImageScoresWriter,
     PredictionWriter,
     ResultsWriter,
@@ -22,7 +24,7 @@ from lightning_modules.callbacks import (
 )
 from lightning_modules.provenance import describe_environment, git_changes
 from lightning_modules.saliency_module import SaliencyModule
-from lightning_modules.tracking import WandbRunLogger
+from lightning_modules.tracking import WandbRunLogger, send_configuration, send_file
 from lightning_modules.user_errors import exit_on_user_error
 from lightning_modules.write_atomically import write_atomically
 
@@ -53,11 +55,9 @@ class RunConfigWriter(SaveConfigCallback):
             if patch is not None:
                 write_atomically(changes, lambda file: file.write(patch))
         environment = describe_environment(trainer.strategy.root_device, trainer.world_size)
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbRunLogger):
-                logger.log_configuration({**config, **environment})
-                if stage == "fit" and changes.is_file():
-                    logger.log_file(changes)
+        send_configuration(trainer, {**config, **environment})
+        if stage == "fit" and changes.is_file():
+            send_file(trainer, changes)
 
 
 class BriefParser(LightningArgumentParser):
@@ -83,6 +83,7 @@ class MutualFormerCLI(LightningCLI):
         parser.add_lightning_class_args(RunCheckpoint, "checkpoint")
         parser.add_lightning_class_args(PredictionWriter, "predictions")
         parser.add_lightning_class_args(ContactSheet, "contact_sheet")
+        parser.add_lightning_class_args(AffinityMaps, "affinity_maps")
 
     def _parse_ckpt_path(self) -> None:
         """Keep what the user typed: Lightning would let the checkpoint's settings win over it."""
@@ -167,7 +168,9 @@ def run(arguments: list[str]) -> int:
             subclass_mode_data=True,
             save_config_callback=RunConfigWriter,
             seed_everything_default=0,
-            trainer_defaults={"callbacks": [ResultsWriter(), PerImageScoresWriter()]},
+            trainer_defaults={
+                "callbacks": [LearningCurves(), ResultsWriter(), PerImageScoresWriter()]
+            },
             auto_configure_optimizers=False,
             parser_class=BriefParser,
             parser_kwargs={"allow_abbrev": False},

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from lightning_modules.metrics import PROTOCOL
 from lightning_modules.provenance import describe_environment
+from lightning_modules.tracking import send_file
 from lightning_modules.write_atomically import write_atomically
 
 _TABLE_COLUMNS = {"s_measure": "S", "f_max": "max F", "e_max": "max E", "mae": "MAE"}
@@ -71,6 +72,7 @@ class ResultsWriter(Callback):
         self.path = Path(trainer.default_root_dir) / "results.json"
         text = json.dumps(results, indent=2, allow_nan=False) + "\n"
         write_atomically(self.path, lambda file: file.write(text.encode()))
+        send_file(trainer, self.path)
         console = Console()
         if scores:
             console.print(_table(scores, num_images))

@@ -52,6 +52,7 @@ class WandbRunLogger(WandbLogger):
             entity=entity,
             name=name or os.environ.get("WANDB_NAME"),
         )
+        del self._wandb_init["anonymous"]  # wandb warns of it, whatever it is
         self.use_folder(Path("."))
 
     def use_folder(self, folder: Path) -> None:
@@ -71,17 +72,7 @@ class WandbRunLogger(WandbLogger):
 
     @rank_zero_only
     def log_hyperparams(self, params: Any) -> None:
-        """Leave out what the module saved: `log_configuration` gets all of it, and more."""
-
-    @rank_zero_only
-    def log_configuration(self, configuration: Mapping[str, Any]) -> None:
-        """Set entries of the configuration of the W&B run, nested as in the YAML file."""
-        self.experiment.config.update(dict(configuration), allow_val_change=True)
-
-    @rank_zero_only
-    def log_file(self, path: Path) -> None:
-        """Keep a file as it is now with the W&B run."""
-        self.experiment.save(str(path), base_path=str(path.parent), policy="now", glob=False)
+        """Leave out what the module saved: the resolved configuration holds it, and is sent."""
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
@@ -124,13 +115,30 @@ class WandbRunLogger(WandbLogger):
         if reason is not None:
             rank_zero_info(f"W&B: {reason}. The run is kept offline")
             self._wandb_init["mode"] = "offline"
+            self._wandb_init["settings"]["silent"] = True  # what matters is said here
             run = super().experiment
         if not run.disabled:
             write_atomically(id_file, lambda file: file.write(f"{run.id}\n".encode()))
 
 
+def send_configuration(trainer: Trainer, configuration: Mapping[str, Any]) -> None:
+    """Set entries of the W&B run's configuration, nested as in the YAML file."""
+    for run in _runs(trainer):
+        run.config.update(dict(configuration), allow_val_change=True)
+
+
+def send_file(trainer: Trainer, path: Path) -> None:
+    """Keep a file as it is now with the W&B run."""
+    for run in _runs(trainer):
+        run.save(str(path), base_path=str(path.parent), policy="now", glob=False)
+
+
 def send_picture(trainer: Trainer, key: str, path: Path) -> None:
-    """Send a picture to W&B under a key, if the trainer logs there."""
+    """Show a picture in the W&B run under a key."""
     for logger in trainer.loggers:
         if isinstance(logger, WandbRunLogger):
             logger.log_image(key, [str(path)])
+
+
+def _runs(trainer: Trainer) -> list[Any]:
+    return [x.experiment for x in trainer.loggers if isinstance(x, WandbRunLogger)]
