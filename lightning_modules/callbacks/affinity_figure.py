@@ -9,8 +9,8 @@ import numpy as np
 
 from mutualformer.layers.attention import CrossDiffusionAttention
 
-_TILE = 1.35  # inches
-_LABEL = 0.55
+_TILE = 1.4  # inches
+_LABEL = 0.4
 _MARKER = "#ff2d95"
 
 
@@ -48,28 +48,24 @@ def draw_affinities(samples: Sequence[AffinitySample], attention: CrossDiffusion
     superscript = r"(\infty)" if isinstance(steps, str) else f"({steps})"
     headings = (
         *("RGB", "Depth", "Mask"),
-        *("$S_r$: RGB in RGB", "$S_d$: depth in depth"),
-        rf"$S_{{rd}}^{{{superscript}}}$: RGB in depth",
-        rf"$S_{{dr}}^{{{superscript}}}$: depth in RGB",
+        *("$S_r$: RGB reads RGB", "$S_d$: depth reads depth"),
+        rf"$S_{{rd}}^{{{superscript}}}$: RGB reads depth",
+        rf"$S_{{dr}}^{{{superscript}}}$: depth reads RGB",
     )
     lines = [(sample, index) for sample in samples for index in range(len(sample.points))]
     ratio = max(sample.size[0] / sample.size[1] for sample in samples)
-    figure = Figure(
-        figsize=(
-            len(headings) * _TILE + _LABEL,
-            len(lines) * (_TILE * min(ratio, 1.5) + 0.3) + 0.8,
-        ),
-        layout="constrained",
-    )
+    height = _TILE * min(ratio, 1.5) + 0.2
+    figure = Figure(figsize=(len(headings) * _TILE + _LABEL, len(lines) * height + 0.6))
+    figure.set_layout_engine("constrained", h_pad=0.02, w_pad=0.02, hspace=0.0, wspace=0.0)
     grid = figure.subplots(len(lines), len(headings), squeeze=False)
     for (sample, index), row in zip(lines, grid, strict=True):
         _draw_line(row, sample, index)
     for axes, heading in zip(grid[0], headings, strict=True):
-        axes.set_title(heading, fontsize=8.5)
+        axes.set_title(heading, fontsize=8)
     stride, (height, width) = samples[0].stride, samples[0].maps.shape[-2:]
     figure.supxlabel(
         "What the ringed token attends to, mean over "
-        f"{attention.qkv_rgb.num_heads} heads, fused at stride {stride} ({height} × {width} tokens), "
+        f"{attention.qkv_rgb.num_heads} heads, at stride {stride} ({height} × {width} tokens), "
         f"ε = {attention.epsilon:g}. Each map has its own scale, written below it: from dark to "
         "bright, in multiples of 1/N.",
         fontsize=8,
@@ -92,10 +88,11 @@ def _draw_line(row: Any, sample: AffinitySample, index: int) -> None:
         pixels = values.repeat(sample.stride, 0).repeat(sample.stride, 1)[:height, :width]
         axes.imshow(pixels, cmap="magma", aspect=aspect)
         low, high = values.min() * num_tokens, values.max() * num_tokens
-        axes.set_xlabel(f"{low:.2g} – {high:.2g}", fontsize=7, color="#555555", labelpad=2)
+        axes.set_xlabel(f"{low:.2f} – {high:.2f}", fontsize=7, color="#555555", labelpad=2)
     for axes in row:
         axes.set(xticks=[], yticks=[], xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
         axes.spines[:].set_visible(False)
-        axes.plot(x, y, "o", markersize=9, fillstyle="none", color="white", markeredgewidth=2.2)
-        axes.plot(x, y, "o", markersize=9, fillstyle="none", color=_MARKER, markeredgewidth=1.2)
+        for colour, line_width in (("white", 2.4), (_MARKER, 1.2)):
+            ring = {"markersize": 8, "fillstyle": "none", "markeredgewidth": line_width}
+            axes.plot(x, y, "o", color=colour, clip_on=False, **ring)
     row[0].set_ylabel(f"{sample.name}\n{label} token", fontsize=7.5)

@@ -16,12 +16,13 @@ from lightning_modules.write_atomically import write_atomically
 
 Curves = dict[str, list[tuple[int, float]]]
 
-_SCORES = {"S": "s_measure", "max F": "f_max", "max E": "e_max", "MAE": "mae"}
+_SCORES = {"S": "s_measure", "max F": "f_max", "max E": "e_max"}
 _PANELS = {
     "Training loss": {"loss": "train/loss"},
     "Scores on held-out training data": {
         label: f"val/held_out/{score}" for label, score in _SCORES.items()
     },
+    "MAE on held-out training data": {"MAE": "val/held_out/mae"},
     "Learning rate": {"rate": "train/learning_rate"},
 }
 _WINDOW = 11  # logged steps that the smooth curve of the loss averages
@@ -86,7 +87,7 @@ def read_curves(folder: Path) -> Curves:
 
 
 def draw_learning_curves(curves: Mapping[str, list[tuple[int, float]]]) -> bytes:
-    """Draw loss, scores and learning rate side by side as `.png`, leaving out what is not there.
+    """Draw loss, scores, MAE and learning rate side by side as `.png`; leave out what is not known.
 
     A long curve of the loss is drawn faintly, with its moving average.
     """
@@ -98,7 +99,7 @@ def draw_learning_curves(curves: Mapping[str, list[tuple[int, float]]]) -> bytes
         for title, names in _PANELS.items()
     }
     panels = {title: lines for title, lines in panels.items() if lines}
-    figure = Figure(figsize=(4.2 * len(panels), 3.4), layout="constrained")
+    figure = Figure(figsize=(3.6 * len(panels), 3.1), layout="constrained")
     row = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, (title, lines) in zip(row, panels.items(), strict=True):
         for label, points in lines.items():

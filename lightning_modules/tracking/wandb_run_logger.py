@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -100,8 +101,6 @@ class WandbRunLogger(WandbLogger):
                 "init_timeout": INIT_TIMEOUT,
                 "finish_timeout": FINISH_TIMEOUT,
                 "quiet": True,
-                # Files are replaced by later commands, and the folder may be moved.
-                "symlink": False,
             },
         }
         reason = reason_to_stay_offline(wandb.setup().settings)
@@ -130,7 +129,9 @@ def send_configuration(trainer: Trainer, configuration: Mapping[str, Any]) -> No
 def send_file(trainer: Trainer, path: Path) -> None:
     """Keep a file as it is now with the W&B run."""
     for run in _runs(trainer):
-        run.save(str(path), base_path=str(path.parent), policy="now", glob=False)
+        # Copied, as later commands replace the file, and W&B would only link to it.
+        copy = shutil.copy(path, run.dir)
+        run.save(copy, base_path=run.dir, policy="now", glob=False)
 
 
 def send_picture(trainer: Trainer, key: str, path: Path) -> None:
