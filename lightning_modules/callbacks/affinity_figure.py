@@ -95,4 +95,5 @@ def _draw_line(row: Any, sample: AffinitySample, index: int) -> None:
         for colour, line_width in (("white", 2.4), (_MARKER, 1.2)):
             ring = {"markersize": 8, "fillstyle": "none", "markeredgewidth": line_width}
             axes.plot(x, y, "o", color=colour, clip_on=False, **ring)
-    row[0].set_ylabel(f"{sample.name}\n{label} token", fontsize=7.5)
+    name = sample.name if len(sample.name) <= 20 else f"{sample.name[:19]}…"
+    row[0].set_ylabel(f"{name}\n{label} token", fontsize=7.5, parse_math=False)

@@ -158,7 +158,7 @@ class AffinityMaps(Callback):
         # Heads come first: H K N, to K N, to K h w.
         maps = [row.mean(0).unflatten(-1, (height, width)).cpu().numpy() for row in rows]
         return AffinitySample(
-            name=f"{batch['dataset'][index]} / {batch['name'][index]}",
+            name=batch["name"][index],
             size=batch["original_size"][index],
             rgb=batch["rgb"][index].permute(1, 2, 0).float().cpu().numpy(),
             depth=batch["depth"][index, 0].float().cpu().numpy(),
