@@ -1,6 +1,7 @@
 """RGB-D saliency data sets in folders as a LightningDataModule."""
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,8 +22,9 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
 
     Args:
         root: Folder that the folders of the data sets are relative to.
-        train_sets: Names of the training sets, which are also their folders below `root`; or a
-            mapping from names to folders, relative to `root` or absolute.
+        train_sets: Folders of the training sets below `root`, each named by its last part
+            (`train/NJU2K` is called NJU2K); or a mapping from names to folders, relative to `root`
+            or absolute.
         test_sets: The test sets, in the same form.
         predict_root: Folder to predict, with `RGB`, `depth` and perhaps `GT`.
         image_size: Side of the square network input in pixels.
@@ -32,7 +34,8 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
         validation_fraction: Fraction of the training data held out, in [0, 1); 0 for a run
             without validation. At least one sample is held out otherwise.
         seed: Seed of the training order. It does not touch which samples are held out.
-        near_dark_sets: Names of the data sets whose depth maps store near as dark.
+        near_dark_sets: Names (or folders, whose last part counts) of the data sets whose depth
+            maps store near as dark.
         resize_depth: Whether a depth map of another size than its RGB image is resized to it.
             Otherwise it is an error.
         augment: Whether training samples are cropped, flipped, rotated and changed in value.
@@ -70,7 +73,7 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
         self.predict_root = predict_root
         self.image_size = image_size
         self.validation_fraction = validation_fraction
-        self.near_dark_sets = tuple(near_dark_sets)
+        self.near_dark_sets = tuple(_name_of(name) for name in near_dark_sets)
         self.resize_depth = resize_depth
         self.augment = augment
         self._ready: set[str] = set()
@@ -137,8 +140,25 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
                 f"{self.root}: no such folder; expected the one that holds {', '.join(sets)}: "
                 "give it as --data.root=FOLDER"
             )
-        names_to_folders = sets if isinstance(sets, Mapping) else {name: name for name in sets}
-        return {name: self.root / folder for name, folder in names_to_folders.items()}
+        folders: dict[str, Path] = {}
+        if not isinstance(sets, Mapping):
+            named = [(_name_of(self.root / folder), folder) for folder in sets]
+        else:
+            named = list(sets.items())
+        for name, folder in named:
+            if _name_of(name) != name:
+                raise DataError(
+                    f"{kind}_sets names a data set {name!r}, expected a name without folders, as "
+                    f"scores and maps are filed under it: --data.{kind}_sets={{NAME: FOLDER}}"
+                )
+            if name in folders:
+                raise DataError(
+                    f"{kind}_sets holds two data sets called {name} ({folders[name]} and "
+                    f"{self.root / folder}), expected each name once: leave one out, or name them "
+                    f"with --data.{kind}_sets={{NAME: FOLDER, OTHER_NAME: OTHER_FOLDER}}"
+                )
+            folders[name] = self.root / folder
+        return folders
 
 
 def split_held_out(
@@ -180,6 +200,11 @@ def split_held_out(
 def _hash_to_unit_interval(sample: PairedFiles) -> float:
     digest = hashlib.sha256(f"{sample.dataset}/{sample.name}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def _name_of(folder: str | Path) -> str:
+    # Made absolute, so that "." has a name too; not resolved, as a link's own name counts.
+    return Path(os.path.abspath(folder)).name
 
 
 def _not_given(parameter: str, value: str) -> DataError:

@@ -14,16 +14,21 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 from lightning.pytorch.loggers import CSVLogger
 
 from lightning_modules.callbacks import (
+    AffinityMaps,
     ContactSheet,
     EqualForwardPasses,
+    LearningCurves,
     PerImageScoresWriter,
     PredictionWriter,
     ResultsWriter,
     RunCheckpoint,
     StepSeed,
 )
+from lightning_modules.provenance import describe_environment, git_changes
 from lightning_modules.saliency_module import SaliencyModule
+from lightning_modules.tracking import WandbRunLogger, send_configuration, send_file
 from lightning_modules.user_errors import exit_on_user_error
+from lightning_modules.write_atomically import write_atomically
 
 DEFAULT_RUN_FOLDER = "runs/unnamed"
 OPTIONS_OF_ONE_COMMAND = ("ckpt_path", "weights_only", "verbose", "return_predictions")
@@ -33,24 +38,32 @@ class RunConfigWriter(SaveConfigCallback):
     """Write the resolved configuration of a training run to `<run folder>/config.yaml`.
 
     Only what every command understands is written, so that the file serves `fit`, `test` and
-    `predict` alike. The results of a test run receive its configuration too.
+    `predict` alike. Beside it lies `code.diff` if the code differs from its commit. The results of
+    a test run receive its configuration too; a tracked run gets both, and where it runs.
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write the file before the first step of `fit`."""
+        """Write the files before the first step of `fit`."""
         config = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
         for of_one_command in OPTIONS_OF_ONE_COMMAND:
             config.pop(of_one_command, None)
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, ResultsWriter):
                 callback.config = config
-        if stage != "fit" or not trainer.is_global_zero:
+        if stage not in ("fit", "test") or not trainer.is_global_zero:
             return
-        folder = Path(trainer.default_root_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / ".config.yaml.tmp"
-        temporary.write_text(yaml.safe_dump(config, sort_keys=False))
-        temporary.replace(folder / "config.yaml")
+        changes = Path(trainer.default_root_dir) / "code.diff"
+        if stage == "fit":
+            text = yaml.safe_dump(config, sort_keys=False)
+            write_atomically(changes.with_name("config.yaml"), lambda f: f.write(text.encode()))
+            changes.unlink(missing_ok=True)
+            patch = git_changes()
+            if patch is not None:
+                write_atomically(changes, lambda file: file.write(patch))
+        environment = describe_environment(trainer.strategy.root_device, trainer.world_size)
+        send_configuration(trainer, {**config, **environment})
+        if stage == "fit" and changes.is_file():
+            send_file(trainer, changes)
 
 
 class BriefParser(LightningArgumentParser):
@@ -76,6 +89,7 @@ class MutualFormerCLI(LightningCLI):
         parser.add_lightning_class_args(RunCheckpoint, "checkpoint")
         parser.add_lightning_class_args(PredictionWriter, "predictions")
         parser.add_lightning_class_args(ContactSheet, "contact_sheet")
+        parser.add_lightning_class_args(AffinityMaps, "affinity_maps")
 
     def _parse_ckpt_path(self) -> None:
         """Keep what the user typed: Lightning would let the checkpoint's settings win over it."""
@@ -83,6 +97,8 @@ class MutualFormerCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Check the run folder and the checkpoint before anything expensive is built."""
         config = self.config[self.config.subcommand]
+        if self.config.subcommand in ("validate", "predict"):
+            config.trainer.logger = False  # these have nothing to keep
         folder = Path(config.trainer.default_root_dir)
         checkpoints = folder / "checkpoints"
         if self.config.subcommand == "fit":
@@ -108,13 +124,21 @@ class MutualFormerCLI(LightningCLI):
     before_validate = before_test = before_predict = before_fit
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Build the trainer; unless told otherwise, `fit` logs to CSV files in the run folder."""
-        trainer = self.config[self.config.subcommand].trainer
-        if trainer.logger in (None, True):
-            # Only fit has curves to keep.
-            fitting = self.config.subcommand == "fit"
-            kwargs["logger"] = CSVLogger(trainer.default_root_dir, "logs") if fitting else False
-        return super().instantiate_trainer(**kwargs)
+        """Build the trainer; `fit` always logs to CSV files in the run folder, unless told not to.
+
+        Other loggers come on top of that; one for W&B is told which folder the run has.
+        """
+        trainer = self.config_init[self.config.subcommand].trainer
+        given = trainer.logger
+        loggers = [] if given in (None, True, False) else given
+        loggers = loggers if isinstance(loggers, list) else [loggers]
+        for logger in loggers:
+            if isinstance(logger, WandbRunLogger):
+                logger.use_folder(Path(trainer.default_root_dir))
+        # Only fit has curves to keep.
+        if self.config.subcommand == "fit" and given is not False:
+            loggers = [CSVLogger(trainer.default_root_dir, "logs"), *loggers]
+        return super().instantiate_trainer(**kwargs, logger=loggers or False)
 
 
 def _find_checkpoint(folder: Path) -> Path:
@@ -154,6 +178,7 @@ def run(arguments: list[str]) -> int:
                 "callbacks": [
                     EqualForwardPasses(),
                     StepSeed(),
+                    LearningCurves(),
                     ResultsWriter(),
                     PerImageScoresWriter(),
                 ]

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from lightning_modules.metrics import quantise
+from lightning_modules.tracking import send_picture
 from lightning_modules.write_atomically import write_atomically
 
 _TILE = 240
@@ -101,6 +102,7 @@ class ContactSheet(Callback):
         self.path = Path(trainer.default_root_dir) / f"contact_sheet_{stage}.png"
         write_atomically(self.path, partial(_draw_page(chosen).save, format="PNG"))
         rank_zero_info(f"Contact sheet: {self.path}")
+        send_picture(trainer, f"contact_sheet_{stage}", self.path)
         self._samples.clear()
 
 

@@ -4,11 +4,8 @@ import hashlib
 import json
 import math
 import os
-import platform
-import subprocess
 from collections import Counter
 from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +15,11 @@ from rich.console import Console
 from rich.table import Table
 
 from lightning_modules.metrics import PROTOCOL
+from lightning_modules.provenance import describe_environment
+from lightning_modules.tracking import send_file
 from lightning_modules.write_atomically import write_atomically
 
 _TABLE_COLUMNS = {"s_measure": "S", "f_max": "max F", "e_max": "max E", "mae": "MAE"}
-_PACKAGES = ("mutualformer", "torch", "lightning")
 
 
 class ResultsWriter(Callback):
@@ -80,17 +78,14 @@ class ResultsWriter(Callback):
             "protocol": PROTOCOL,
             "seed": _seed(),
             "checkpoint": str(trainer.ckpt_path) if trainer.ckpt_path else None,
-            "git": _git(),
-            "packages": {package: _version(package) for package in _PACKAGES},
-            "python": platform.python_version(),
-            "device": _device_name(trainer.strategy.root_device),
-            "world_size": trainer.world_size,
             "config": self.config,
+            **describe_environment(trainer.strategy.root_device, trainer.world_size),
             "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         }
         self.path = Path(trainer.default_root_dir) / "results.json"
         text = json.dumps(results, indent=2, allow_nan=False) + "\n"
         write_atomically(self.path, lambda file: file.write(text.encode()))
+        send_file(trainer, self.path)
         console = Console()
         if scores:
             console.print(_table(scores, num_images))
@@ -137,36 +132,3 @@ def _table(scores: dict[str, dict[str, float | None]], num_images: dict[str, int
 def _seed() -> int | None:
     seed = os.environ.get("PL_GLOBAL_SEED")
     return int(seed) if seed else None
-
-
-def _git() -> dict[str, Any] | None:
-    try:
-        commit, changes = (
-            subprocess.run(
-                ["git", *arguments],
-                cwd=Path(__file__).parent,
-                capture_output=True,
-                text=True,
-                check=True,
-                timeout=10,
-            ).stdout.strip()
-            for arguments in (
-                ("rev-parse", "HEAD"),
-                ("status", "--porcelain", "--untracked-files=no"),
-            )
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return {"commit": commit, "dirty": bool(changes)}
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _device_name(device: torch.device) -> str:
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
-    return f"{device.type} ({name})"

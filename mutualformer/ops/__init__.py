@@ -1,5 +1,6 @@
 """Operations on affinities: cross-diffusion attention and the processes it is built from."""
 
+from mutualformer.ops.affinity_rows import AffinityRows, affinity_rows
 from mutualformer.ops.cross_diffusion import (
     CrossDiffusionOutput,
     cross_diffusion,
@@ -12,7 +13,9 @@ from mutualformer.ops.regularized_diffusion import (
 )
 
 __all__ = [
+    "AffinityRows",
     "CrossDiffusionOutput",
+    "affinity_rows",
     "cross_diffusion",
     "cross_diffusion_residuals",
     "diffuse",

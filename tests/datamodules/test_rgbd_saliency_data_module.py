@@ -139,6 +139,34 @@ def test_one_loader_per_test_set_in_the_order_given(folders):
     assert datasets == [["STEREO", "STEREO"], ["NLPR"]]
 
 
+@pytest.mark.parametrize("given", ["train/SSD", "train/SSD/", "./train/../train/SSD"])
+def test_a_data_set_in_a_sub_folder_is_called_by_its_last_part(folders, given):
+    folders.add("train/SSD", STEMS)
+    folders.add("SSD", STEMS)
+    nested = set_up(folders, "fit", train_sets=[given], augment=False)
+    assert {nested.train_dataset[i]["dataset"] for i in range(3)} == {"SSD"}
+    assert all("train" in sample.rgb.parts for sample in nested.train_dataset.samples)
+    # What is held out, and that near is dark, depend on the name and not on where it lies.
+    flat = set_up(folders, "fit", train_sets=["SSD"], augment=False)
+    assert names_of(nested.val_dataset) == names_of(flat.val_dataset)
+    torch.testing.assert_close(nested.val_dataset[0]["depth"], flat.val_dataset[0]["depth"])
+
+
+def test_near_dark_sets_may_be_given_as_folders(folders):
+    folders.add("test/NLPR", ("a",))
+    bright = set_up(folders, "test", test_sets=["test/NLPR"])
+    dark = set_up(folders, "test", test_sets=["test/NLPR"], near_dark_sets=["test/NLPR"])
+    torch.testing.assert_close(
+        dark.test_datasets[0][0]["depth"], 1 - bright.test_datasets[0][0]["depth"]
+    )
+
+
+def test_the_root_itself_can_be_the_data_set(folders):
+    folder = folders.add("NLPR", ("a",))
+    module = set_up(folders, "test", root=str(folder), test_sets=["."])
+    assert module.test_datasets[0][0]["dataset"] == "NLPR"
+
+
 def test_prediction_with_and_without_ground_truth(folders):
     with_masks, without = folders.add("SSD"), folders.add("mine", masks=False)
     module = set_up(folders, "predict", predict_root=str(without))
@@ -166,6 +194,19 @@ def test_prediction_with_and_without_ground_truth(folders):
 def test_folders_that_were_not_given(folders, stage, message):
     with pytest.raises(DataError, match=message):
         set_up(folders, stage)
+
+
+@pytest.mark.parametrize(
+    ("sets", "message"),
+    [
+        (["test/NLPR", "train/NLPR"], "two data sets called NLPR .*test_sets={NAME: FOLDER, OTHER"),
+        (["NLPR", "NLPR"], "two data sets called NLPR"),
+        ({"test/NLPR": "test/NLPR"}, "'test/NLPR', expected a name without folders"),
+    ],
+)
+def test_names_that_cannot_tell_data_sets_apart(folders, sets, message):
+    with pytest.raises(DataError, match=message):
+        set_up(folders, "test", test_sets=sets)
 
 
 def test_missing_root(folders):

@@ -1,48 +1,149 @@
-"""Every shipped experiment parses, builds its network, and says what it is for."""
+"""Every shipped experiment and overlay parses, says what it is for, and runs."""
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+import yaml
+from PIL import Image
 
 from lightning_modules.main import main
 
-EXPERIMENTS = sorted((Path(__file__).resolve().parents[2] / "experiments").glob("*.yaml"))
+FOLDER = Path(__file__).resolve().parents[2] / "experiments"
+EXPERIMENTS = sorted(FOLDER.glob("*.yaml"))
+OVERLAYS = sorted((FOLDER / "overlays").glob("*.yaml"))
+# Sweeps and tables have formats and tests of their own.
+OTHER_FOLDERS = {"ablations", "tables"}
+
+TEST_SETS = ["NJU2K", "NLPR", "DUT-RGBD", "SIP", "STEREO", "LFSD"]
+
+
+def resolved(capsys: pytest.CaptureFixture[str], *paths: Path) -> dict:
+    """Return the configuration that `fit` makes of several files."""
+    configs = [word for path in paths for word in ("--config", str(path))]
+    with pytest.raises(SystemExit) as error:
+        main(["fit", *configs, "--print_config"])
+    assert error.value.code == 0
+    return yaml.safe_load(capsys.readouterr().out)
+
+
+def changes(overlay: object, configuration: object, path: str = "") -> list[str]:
+    """Name the settings of an overlay that a configuration does not have."""
+    if not isinstance(overlay, dict):
+        short = isinstance(configuration, dict) and configuration.get("class_path") == overlay
+        return [] if short or overlay == configuration else [f"{path}: {configuration!r}"]
+    return [
+        difference
+        for key, value in overlay.items()
+        for difference in changes(value, dict(configuration or {}).get(key), f"{path}.{key}")
+    ]
+
+
+def test_no_file_is_left_untested() -> None:
+    others = [path for name in OTHER_FOLDERS for path in (FOLDER / name).rglob("*.yaml")]
+    assert sorted(FOLDER.rglob("*.yaml")) == sorted([*EXPERIMENTS, *OVERLAYS, *others])
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_parses_to_the_configuration_it_states(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as error:
-        main(["fit", "--config", str(path), "--print_config"])
-    assert error.value.code == 0
-    assert f"default_root_dir: runs/{path.stem}" in capsys.readouterr().out
+    configuration = resolved(capsys, path)
+    assert not changes(yaml.safe_load(path.read_text()), configuration)
+    assert configuration["trainer"]["default_root_dir"] == f"runs/{path.stem}"
     header = path.read_text().split("seed_everything")[0]
-    assert "mutualformer fit --config" in header
+    assert f"mutualformer fit --config experiments/{path.name}" in header
+    assert "eproduce" in header or path.stem == "overfit"
     assert "Cost:" in header
 
 
-def test_the_synthetic_experiment_trains_and_scores(tmp_path: Path) -> None:
-    path = next(path for path in EXPERIMENTS if path.stem == "synthetic_cpu")
-    shared = ["--config", str(path), "--trainer.default_root_dir", str(tmp_path / "run")]
-    small = ["--data.num_train=4", "--data.num_val=2", "--data.num_test=2", "--data.batch_size=2"]
-    assert main(["fit", *shared, *small, "--trainer.max_epochs=1", "--data.image_size=64"]) == 0
-    assert main(["test", *shared, *small, "--data.image_size=64"]) == 0
-    assert (tmp_path / "run" / "results.json").is_file()
-
-
-def test_the_public_data_experiment_overfits_nothing_but_runs_on_real_pairs(
-    shared: Path, tmp_path: Path
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_every_overlay_lies_over_every_experiment(
+    path: Path, overlay: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = next(path for path in EXPERIMENTS if path.stem == "rgbd_sod")
+    laid_over = yaml.safe_load(overlay.read_text())
+    configuration = resolved(capsys, path, overlay)
+    assert not changes(laid_over, configuration)
+    assert configuration["data"]["class_path"] == resolved(capsys, path)["data"]["class_path"]
+    header = overlay.read_text().split("trainer:")[0]
+    assert f"--config experiments/overlays/{overlay.name}" in header
+    assert "Reproduces nothing" in header and "Cost:" in header
+
+
+def test_the_two_training_sets_of_the_paper_differ_in_nothing_else() -> None:
+    one, other = (
+        yaml.safe_load((FOLDER / f"rgbd_sod_{count}.yaml").read_text()) for count in (2185, 2985)
+    )
+    assert one["data"]["init_args"].pop("train_sets") == ["train/NJU2K", "train/NLPR"]
+    assert other["data"]["init_args"].pop("train_sets") == [
+        *("train/NJU2K", "train/NLPR", "train/DUT-RGBD")
+    ]
+    assert one["trainer"].pop("default_root_dir") != other["trainer"].pop("default_root_dir")
+    assert one == other
+    assert one["data"]["init_args"]["test_sets"] == [f"test/{name}" for name in TEST_SETS]
+
+
+@pytest.fixture
+def data_root(tmp_path: Path) -> Path:
+    """Return a folder with three pairs of every data set of the paper."""
+    folders = [f"train/{name}" for name in TEST_SETS[:3]] + [f"test/{name}" for name in TEST_SETS]
+    generator = np.random.default_rng(0)
+    for folder in folders:
+        for index in range(3):
+            mask = np.zeros((40, 52), np.uint8)
+            mask[8:28, 10 : 30 + index] = 255
+            images = {
+                "RGB": generator.integers(0, 256, (*mask.shape, 3), np.uint8),
+                "depth": generator.integers(0, 256, mask.shape, np.uint8),
+                "GT": mask,
+            }
+            for name, image in images.items():
+                (tmp_path / "DATA" / folder / name).mkdir(parents=True, exist_ok=True)
+                path = tmp_path / "DATA" / folder / name / f"{index}.png"
+                Image.fromarray(image).save(path)
+    return tmp_path / "DATA"
+
+
+TINY_ENCODER = (
+    "--model.network.encoder_name=resnet18",
+    "--model.network.fusion_dim=16",
+    "--model.network.decoder_dim=32",
+    "--model.network.fusion.num_heads=2",
+)
+
+
+@pytest.mark.parametrize("name", ["synthetic_cpu", "synthetic_gpu", "rgbd_sod_2985", "overfit"])
+def test_each_family_runs_under_the_smoke_overlay(
+    name: str, data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # data.root and default_root_dir are relative
+    configs = []
+    for path in (f"{name}.yaml", "overlays/cpu.yaml", "overlays/smoke.yaml"):
+        configs += ["--config", str(FOLDER / path)]
+    options = list(TINY_ENCODER)
+    if name == "overfit":
+        sets = "[train/NJU2K]"
+        options += ["--data.root=DATA", f"--data.train_sets={sets}", f"--data.test_sets={sets}"]
+    assert main(["fit", *configs, *options]) == 0
+    assert main(["test", "--config", "runs/smoke/config.yaml"]) == 0
+    scores = yaml.safe_load((tmp_path / "runs" / "smoke" / "results.json").read_text())["scores"]
+    expected = {"overfit": ["NJU2K"], "rgbd_sod_2985": TEST_SETS}.get(name, ["synthetic"])
+    assert sorted(scores) == sorted(expected)
+    for dataset in expected:
+        assert (tmp_path / "runs" / "smoke" / "affinity_maps" / f"{dataset}.png").is_file()
+
+
+def test_the_public_data_experiment_runs_on_real_pairs(shared: Path, tmp_path: Path) -> None:
     torch.set_num_threads(1)
     options = [
-        *("--config", str(path), "--trainer.default_root_dir", str(tmp_path / "run")),
+        *("--config", str(FOLDER / "rgbd_sod_2185.yaml"), *TINY_ENCODER),
+        *("--trainer.default_root_dir", str(tmp_path / "run")),
         *("--data.root", str(shared / "data" / "rgbd_sod"), "--data.train_sets", "[DES,SSD]"),
         *("--data.test_sets", "[DES,SSD]", "--data.image_size=64", "--data.num_workers=0"),
         *("--data.batch_size=2", "--model.network.encoder_weights=null"),
-        *("--model.network.encoder_name=resnet18", "--trainer.accelerator=cpu"),
+        *("--trainer.accelerator=cpu",),
     ]
     assert main(["fit", *options, "--trainer.max_epochs=1"]) == 0
     assert main(["test", *options]) == 0

@@ -1,15 +1,13 @@
 """The record written by ResultsWriter, and its table."""
 
 import json
-import subprocess
 from datetime import datetime
 from importlib.metadata import version
-from pathlib import Path
 
-import pytest
 from torch.utils.data import DataLoader
 
-from lightning_modules.callbacks import ResultsWriter, results_writer
+from lightning_modules import provenance
+from lightning_modules.callbacks import ResultsWriter
 
 METRICS = [
     *("s_measure", "f_max", "f_mean", "f_adaptive", "f_weighted"),
@@ -83,7 +81,7 @@ def test_repeated_runs_do_not_add_up(trainer, module, loader):
 def test_unknown_facts_are_null(trainer, module, loader, monkeypatch):
     monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr(results_writer, "_PACKAGES", ("no-such-package",))
+    monkeypatch.setattr(provenance, "PACKAGES", ("no-such-package",))
     monkeypatch.setattr(
         type(module), "on_test_epoch_end", lambda self: self.log("test/A/mae", float("nan"))
     )
@@ -93,26 +91,3 @@ def test_unknown_facts_are_null(trainer, module, loader, monkeypatch):
     assert results["seed"] is None and results["git"] is None
     assert results["packages"] == {"no-such-package": None}
     assert results["scores"] == {"A": {"mae": None}}
-
-
-@pytest.fixture
-def repository(tmp_path, monkeypatch):
-    """A git repository that holds what looks like this package."""
-    folder = tmp_path / "repository"
-    folder.mkdir()
-    source = folder / "results_writer.py"
-    source.write_text("first\n")
-    monkeypatch.setattr(results_writer, "__file__", str(source))
-    identity = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
-    for arguments in (["init", "-q"], ["add", "."], [*identity, "commit", "-q", "-m", "first"]):
-        subprocess.run(["git", *arguments], cwd=folder, check=True)
-    return source
-
-
-def test_git_commit_and_changes(repository: Path):
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=repository.parent, capture_output=True, text=True
-    ).stdout.strip()
-    assert results_writer._git() == {"commit": commit, "dirty": False}
-    repository.write_text("second\n")
-    assert results_writer._git() == {"commit": commit, "dirty": True}

@@ -1,0 +1,215 @@
+"""Show what chosen tokens attend to, within and across the modalities."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_info
+from scipy.ndimage import distance_transform_edt
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+
+from lightning_modules.callbacks.affinity_figure import AffinitySample, draw_affinities
+from lightning_modules.tracking import send_picture
+from lightning_modules.write_atomically import write_atomically
+from mutualformer.layers.attention import CrossDiffusionAttention
+from mutualformer.ops import affinity_rows
+
+
+class AffinityMaps(Callback):
+    """Write a figure of affinities per data set in ``test``, for networks that fuse by diffusion.
+
+    The figure is ``affinity_maps/<dataset>.png`` in the run's folder
+    (``trainer.default_root_dir``). It shows, for the first images that the first process saw, rows
+    of S_r, S_d, S_rd^(T) and S_dr^(T), averaged over heads, of two tokens: the innermost one of the
+    object and the one farthest from it. Networks without cross-diffusion attention leave no file.
+
+    Args:
+        num_samples: images per data set; 0 for no figure.
+        stride: whose fusion to show, one of the network's ``fusion_strides``; by default the
+            smallest, which has the most tokens.
+
+    Raises:
+        ValueError: ``num_samples`` is negative, or, when ``test`` starts, nothing is fused at
+            ``stride``.
+    """
+
+    def __init__(self, num_samples: int = 2, stride: int | None = None) -> None:
+        if num_samples < 0:
+            raise ValueError(f"affinity_maps.num_samples is {num_samples}, expected at least 0")
+        self.num_samples = num_samples
+        self.stride = stride
+        self._attention: CrossDiffusionAttention | None = None
+        self._stride = 0
+        self._hooks: list[RemovableHandle] = []
+        self._listening = False
+        self._heard: dict[str, Any] = {}
+        self._samples: dict[str, list[AffinitySample]] = {}
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Choose the fusion, and listen to its queries and keys."""
+        self._stop()
+        self._samples.clear()
+        fusions = _cross_diffusion_by_stride(pl_module)
+        if not fusions or self.num_samples == 0:
+            return
+        stride = min(fusions) if self.stride is None else self.stride
+        if stride not in fusions:
+            raise ValueError(
+                f"affinity_maps.stride is {stride}, expected a stride with cross-diffusion "
+                f"attention: {', '.join(map(str, sorted(fusions)))}"
+            )
+        if not trainer.is_global_zero:
+            return
+        self._stride, (block, self._attention) = stride, fusions[stride]
+        # Hooks, because a pass of its own would hang where the network is sharded over processes.
+        self._hooks = [
+            block.register_forward_pre_hook(lambda _, inputs: self._hear("grid", inputs[2])),
+            self._attention.qkv_rgb.register_forward_hook(
+                lambda _, inputs, output: self._hear("rgb", output)
+            ),
+            self._attention.qkv_depth.register_forward_hook(
+                lambda _, inputs, output: self._hear("depth", output)
+            ),
+        ]
+
+    def on_test_batch_start(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        batch: dict[str, Any],
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Listen only where an image of the batch is wanted."""
+        self._listening = any(self._wants(dataset) for dataset in batch["dataset"])
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: dict[str, Any],
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keep the maps of the first images of each data set."""
+        for index, dataset in enumerate(batch["dataset"]):
+            if self._heard and self._wants(dataset):
+                self._samples.setdefault(dataset, []).append(self._sample(batch, index))
+        self._listening = False
+        self._heard = {}
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write one figure per data set."""
+        folder = Path(trainer.default_root_dir) / "affinity_maps"
+        for dataset, samples in self._samples.items():
+            assert self._attention is not None
+            picture = draw_affinities(samples, self._attention)
+            path = folder / f"{dataset}.png"
+            write_atomically(path, partial(_write, picture))
+            send_picture(trainer, f"affinity_maps/{dataset}", path)
+        if self._samples:
+            rank_zero_info(f"Affinity maps: {folder}")
+        self._samples.clear()
+        self._stop()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Stop listening."""
+        self._stop()
+
+    def _stop(self) -> None:
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = []
+        self._listening = False
+        self._heard = {}
+
+    def _hear(self, name: str, value: Any) -> None:
+        if self._listening:
+            self._heard[name] = value
+
+    def _wants(self, dataset: str) -> bool:
+        return len(self._samples.get(dataset, [])) < self.num_samples
+
+    def _sample(self, batch: dict[str, Any], index: int) -> AffinitySample:
+        attention = self._attention
+        assert attention is not None
+        mask = batch["mask"][index, 0].cpu().numpy() > 0.5
+        points = choose_points(mask)
+        height, width = self._heard["grid"]
+        query_rgb, key_rgb, _ = (tensor[index] for tensor in self._heard["rgb"])
+        query_depth, key_depth, _ = (tensor[index] for tensor in self._heard["depth"])
+        rows = affinity_rows(
+            query_rgb,
+            key_rgb,
+            query_depth,
+            key_depth,
+            [y // self._stride * width + x // self._stride for y, x in points.values()],
+            epsilon=attention.epsilon,
+            num_iterations=attention.num_iterations,
+            initial_affinity=attention.initial_affinity,
+            affinity=attention.affinity,
+        )
+        # Heads come first: H K N, to K N, to K h w.
+        maps = [row.mean(0).unflatten(-1, (height, width)).cpu().numpy() for row in rows]
+        return AffinitySample(
+            name=batch["name"][index],
+            size=batch["original_size"][index],
+            rgb=batch["rgb"][index].permute(1, 2, 0).float().cpu().numpy(),
+            depth=batch["depth"][index, 0].float().cpu().numpy(),
+            mask=mask,
+            points=points,
+            stride=self._stride,
+            maps=np.stack(maps),
+        )
+
+
+def choose_points(mask: np.ndarray) -> dict[str, tuple[int, int]]:
+    """Choose pixels to ask about: the innermost of the object, and the farthest from it.
+
+    Args:
+        mask: bool, `(H, W)`.
+
+    Returns:
+        (row, column) by name; ``object`` is missing where the mask is empty, ``background`` where
+        it is full.
+
+    >>> mask = np.zeros((9, 9), bool)
+    >>> mask[5:8, 5:8] = True
+    >>> choose_points(mask)
+    {'object': (6, 6), 'background': (0, 0)}
+    """
+    points = {}
+    if mask.any():
+        # Beyond the border is background.
+        points["object"] = _argmax(distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1])
+    if not mask.all():
+        points["background"] = _argmax(distance_transform_edt(~mask) if mask.any() else ~mask)
+    return points
+
+
+def _argmax(values: np.ndarray) -> tuple[int, int]:
+    row, column = np.unravel_index(values.argmax(), values.shape)
+    return int(row), int(column)
+
+
+def _write(content: bytes, file: BinaryIO) -> None:
+    file.write(content)
+
+
+def _cross_diffusion_by_stride(
+    module: nn.Module,
+) -> dict[int, tuple[nn.Module, CrossDiffusionAttention]]:
+    """Find the fusion blocks of a `MutualFormerNetwork` that have cross-diffusion attention."""
+    blocks = getattr(getattr(module, "network", None), "blocks", {})
+    return {
+        2 ** int(level): (block, layer)
+        for level, block in blocks.items()
+        for layer in block.modules()
+        if isinstance(layer, CrossDiffusionAttention)
+    }

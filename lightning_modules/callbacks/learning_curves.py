@@ -1,0 +1,126 @@
+"""Draw the learning curves of a training run."""
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.utilities import rank_zero_info
+
+from lightning_modules.tracking import send_picture
+from lightning_modules.write_atomically import write_atomically
+
+Curves = dict[str, list[tuple[int, float]]]
+
+_SCORES = {"S": "s_measure", "max F": "f_max", "max E": "e_max"}
+_PANELS = {
+    "Training loss": {"loss": "train/loss"},
+    "Scores on held-out training data": {
+        label: f"val/held_out/{score}" for label, score in _SCORES.items()
+    },
+    "MAE on held-out training data": {"MAE": "val/held_out/mae"},
+    "Learning rate": {"rate": "train/learning_rate"},
+}
+_WINDOW = 11  # logged steps that the smooth curve of the loss averages
+
+
+class LearningCurves(Callback):
+    """Log the learning rate, and write ``learning_curves.png`` at the end of ``fit``.
+
+    The figure shows training loss, validation scores and learning rate over training steps, as the
+    CSV files of the run say, those of earlier parts of a resumed run included. It lies in the run's
+    folder (``trainer.default_root_dir``). A run that logs no CSV has none.
+    """
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Log the learning rate of the first parameter group."""
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        pl_module.log("train/learning_rate", rate, on_step=True, on_epoch=False)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw what the CSV files hold."""
+        loggers = [x for x in trainer.loggers if isinstance(x, CSVLogger)]
+        if not loggers or not trainer.is_global_zero:
+            return
+        loggers[0].save()  # it keeps the last lines in memory
+        curves = read_curves(Path(loggers[0].root_dir))
+        if not any(name in curves for panel in _PANELS.values() for name in panel.values()):
+            return
+        path = Path(trainer.default_root_dir) / "learning_curves.png"
+        picture = draw_learning_curves(curves)
+        write_atomically(path, lambda file: file.write(picture))
+        rank_zero_info(f"Learning curves: {path}")
+        send_picture(trainer, "learning_curves", path)
+
+
+def read_curves(folder: Path) -> Curves:
+    """Read the CSV files of a run and of those it resumed.
+
+    Args:
+        folder: holds ``version_0/metrics.csv``, ``version_1/metrics.csv`` and so on. What a later
+            file says of a step replaces what earlier ones say of it and of all further steps.
+
+    Returns:
+        (step, value) pairs by name, in the order of steps.
+    """
+    curves: Curves = {}
+    for path in sorted(folder.glob("version_*/metrics.csv"), key=_version):
+        part: Curves = {}
+        with path.open(newline="") as file:
+            for row in csv.DictReader(file):
+                for name, value in row.items():
+                    if value and name not in ("step", "epoch"):
+                        part.setdefault(name, []).append((int(row["step"]), float(value)))
+        if not part:
+            continue
+        first = min(points[0][0] for points in part.values())
+        for name in {*curves, *part}:
+            kept = [point for point in curves.get(name, []) if point[0] < first]
+            curves[name] = kept + part.get(name, [])
+    return {name: points for name, points in sorted(curves.items()) if points}
+
+
+def draw_learning_curves(curves: Mapping[str, list[tuple[int, float]]]) -> bytes:
+    """Draw loss, scores, MAE and learning rate side by side as `.png`; leave out what is not known.
+
+    A long curve of the loss is drawn faintly, with its moving average.
+    """
+    # Late: it takes a second, and only this function needs it. Not pyplot, which keeps figures.
+    from matplotlib.figure import Figure
+
+    panels = {
+        title: {label: curves[name] for label, name in names.items() if name in curves}
+        for title, names in _PANELS.items()
+    }
+    panels = {title: lines for title, lines in panels.items() if lines}
+    figure = Figure(figsize=(3.6 * len(panels), 3.1), layout="constrained")
+    row = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (title, lines) in zip(row, panels.items(), strict=True):
+        for label, points in lines.items():
+            steps, values = (np.array(column) for column in zip(*points, strict=True))
+            few = len(points) < 30
+            axes.plot(steps, values, "o-" if few else "-", ms=3, label=label, lw=1.4)
+            if title == "Training loss" and not few:
+                axes.lines[0].set(alpha=0.35, lw=0.8)
+                middle = slice(_WINDOW // 2, len(values) - _WINDOW // 2)
+                smooth = np.convolve(values, np.full(_WINDOW, 1 / _WINDOW), mode="valid")
+                axes.plot(steps[middle], smooth, color=axes.lines[0].get_color(), lw=1.6)
+        if len(lines) > 1:
+            axes.legend(fontsize=8, frameon=False)
+        axes.set_title(title, fontsize=10)
+        axes.set_xlabel("Step")
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=150)
+    return file.getvalue()
+
+
+def _version(path: Path) -> int:
+    return int(path.parent.name.rpartition("_")[2])

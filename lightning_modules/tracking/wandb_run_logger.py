@@ -1,0 +1,145 @@
+"""Weights & Biases for a run in a folder: one tracked run per folder, online where that works."""
+
+import os
+import shlex
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.loggers.logger import rank_zero_experiment
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
+
+from lightning_modules.tracking.offline import reason_to_stay_offline
+from lightning_modules.write_atomically import write_atomically
+
+RUN_ID_NAME = "wandb_run_id.txt"
+# Seconds. Whatever W&B does not answer by then stays on disk, and training goes on.
+INIT_TIMEOUT = 20
+FINISH_TIMEOUT = 60
+
+
+class WandbRunLogger(WandbLogger):
+    """Log a run to Weights & Biases, and keep it offline where W&B cannot be reached.
+
+    All commands on one run folder log to one W&B run: its id is kept in ``wandb_run_id.txt`` there,
+    its files in ``wandb/``. Without a key or network, the run goes offline, and the command that
+    uploads it later is printed. ``WANDB_MODE`` decides instead if it is set; under ``wandb agent``
+    the agent's run is used.
+
+    Args:
+        project: by default ``$WANDB_PROJECT``, or else ``mutualformer``.
+        entity: user or team; by default ``$WANDB_ENTITY``, or else the default of the account.
+        name: of the run; by default ``$WANDB_NAME``, or else the name of the run's folder.
+
+    Raises:
+        ValueError: wandb is not installed.
+    """
+
+    def __init__(
+        self, project: str | None = None, entity: str | None = None, name: str | None = None
+    ) -> None:
+        try:
+            import wandb  # noqa: F401
+        except ImportError as error:
+            raise ValueError(
+                "trainer.logger is WandbRunLogger, but wandb is not installed, expected it: "
+                "pip install 'mutualformer[wandb]', or leave out the W&B overlay"
+            ) from error
+        super().__init__(
+            project=project or os.environ.get("WANDB_PROJECT") or "mutualformer",
+            entity=entity,
+            name=name or os.environ.get("WANDB_NAME"),
+        )
+        del self._wandb_init["anonymous"]  # wandb warns of it, whatever it is
+        self.use_folder(Path("."))
+
+    def use_folder(self, folder: Path) -> None:
+        """Settle the run's folder; to be called before the first log."""
+        self.folder = folder
+        self._save_dir = str(folder)
+        if not self._name:
+            self._wandb_init["name"] = folder.resolve().name
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """The W&B run, begun or continued when it is first needed."""
+        if self._experiment is None:
+            self._begin()
+        return self._experiment
+
+    @rank_zero_only
+    def log_hyperparams(self, params: Any) -> None:
+        """Leave out what the module saved: the resolved configuration holds it, and is sent."""
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Finish the W&B run; say how to upload it if it is offline."""
+        super().finalize(status)
+        run = self._experiment
+        if run is None:
+            return
+        self._experiment = None
+        run.finish(exit_code=0 if status == "success" else 1)
+        if run.offline:
+            folder = shlex.quote(str(self.folder / "wandb"))
+            rank_zero_info(f"W&B run kept offline. Upload it with: wandb sync {folder}")
+
+    def _begin(self) -> None:
+        import wandb
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        id_file = self.folder / RUN_ID_NAME
+        known_id = id_file.read_text().strip() if id_file.is_file() else None
+        self._wandb_init |= {
+            "dir": str(self.folder.resolve()),
+            "id": os.environ.get("WANDB_RUN_ID") or known_id,
+            "settings": {
+                "init_timeout": INIT_TIMEOUT,
+                "finish_timeout": FINISH_TIMEOUT,
+                "quiet": True,
+            },
+        }
+        reason = reason_to_stay_offline(wandb.setup().settings)
+        if reason is None:
+            try:
+                run = super().experiment
+            except wandb.Error as error:
+                reason = str(error).splitlines()[0]
+                # Or else W&B refuses another run of the same id in this process.
+                wandb.teardown()
+        if reason is not None:
+            rank_zero_info(f"W&B: {reason}. The run is kept offline")
+            self._wandb_init["mode"] = "offline"
+            self._wandb_init["settings"]["silent"] = True  # what matters is said here
+            run = super().experiment
+        if not run.disabled:
+            write_atomically(id_file, lambda file: file.write(f"{run.id}\n".encode()))
+
+
+def send_configuration(trainer: Trainer, configuration: Mapping[str, Any]) -> None:
+    """Set entries of the W&B run's configuration, nested as in the YAML file."""
+    for run in _runs(trainer):
+        run.config.update(dict(configuration), allow_val_change=True)
+
+
+def send_file(trainer: Trainer, path: Path) -> None:
+    """Keep a file as it is now with the W&B run."""
+    for run in _runs(trainer):
+        # Copied, as later commands replace the file, and W&B would only link to it.
+        copy = shutil.copy(path, run.dir)
+        run.save(copy, base_path=run.dir, policy="now", glob=False)
+
+
+def send_picture(trainer: Trainer, key: str, path: Path) -> None:
+    """Show a picture in the W&B run under a key."""
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbRunLogger):
+            logger.log_image(key, [str(path)])
+
+
+def _runs(trainer: Trainer) -> list[Any]:
+    return [x.experiment for x in trainer.loggers if isinstance(x, WandbRunLogger)]
