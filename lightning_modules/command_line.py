@@ -38,7 +38,8 @@ class RunConfigWriter(SaveConfigCallback):
         if stage != "fit" or not trainer.is_global_zero:
             return
         config = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
-        config.pop("ckpt_path", None)
+        for only_of_fit in ("ckpt_path", "test_after_fit"):
+            config.pop(only_of_fit, None)
         folder = Path(trainer.default_root_dir)
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / ".config.yaml.tmp"
@@ -70,6 +71,20 @@ class MutualFormerCLI(LightningCLI):
         parser.add_lightning_class_args(PredictionWriter, "predictions")
         parser.add_lightning_class_args(ContactSheet, "contact_sheet")
 
+    def _prepare_subcommand_parser(
+        self, klass: type, subcommand: str, **kwargs: Any
+    ) -> LightningArgumentParser:
+        """Add what only one command has."""
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        if subcommand == "fit":
+            parser.add_argument(
+                "--test_after_fit",
+                type=bool,
+                default=False,
+                help="Afterwards, score the best checkpoint on the test sets.",
+            )
+        return parser
+
     def _parse_ckpt_path(self) -> None:
         """Keep what the user typed: Lightning would let the checkpoint's settings win over it."""
 
@@ -97,8 +112,25 @@ class MutualFormerCLI(LightningCLI):
     def before_fit(self) -> None:
         """Check the data before the trainer creates anything in the run folder."""
         self.datamodule.setup(self.subcommand)
+        if self._tests_after_fit:
+            self.datamodule.setup("test")
 
     before_validate = before_test = before_predict = before_fit
+
+    def after_fit(self) -> None:
+        """Test in the same process, so that the scores reach the same logger, if asked to."""
+        if self._tests_after_fit:
+            self.trainer.test(
+                self.model,
+                datamodule=self.datamodule,
+                ckpt_path=_find_checkpoint(Path(self.trainer.default_root_dir)),
+                weights_only=True,
+                verbose=False,  # ResultsWriter prints the table
+            )
+
+    @property
+    def _tests_after_fit(self) -> bool:
+        return bool(self.config[self.subcommand].get("test_after_fit"))
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer; unless told otherwise, `fit` logs to CSV files in the run folder."""
@@ -143,7 +175,8 @@ def run(arguments: list[str]) -> int:
             subclass_mode_data=True,
             save_config_callback=RunConfigWriter,
             seed_everything_default=0,
-            trainer_defaults={"callbacks": [ResultsWriter(), PerImageScoresWriter()]},
+            # The results come last: where they are, the test is complete.
+            trainer_defaults={"callbacks": [PerImageScoresWriter(), ResultsWriter()]},
             auto_configure_optimizers=False,
             parser_class=BriefParser,
             parser_kwargs={"allow_abbrev": False},
