@@ -62,7 +62,28 @@ class MutualFormerCLI(LightningCLI):
 
     The run folder is `trainer.default_root_dir`: configuration, checkpoints, logs, results and
     maps all land there.
+
+    Args:
+        arguments: the command and its options.
+        parser_class: how mistakes in them are reported.
     """
+
+    def __init__(
+        self, arguments: list[str], parser_class: type[LightningArgumentParser] = BriefParser
+    ) -> None:
+        super().__init__(
+            SaliencyModule,
+            LightningDataModule,
+            subclass_mode_data=True,
+            save_config_callback=RunConfigWriter,
+            seed_everything_default=0,
+            # The results come last: where they are, the test is complete.
+            trainer_defaults={"callbacks": [PerImageScoresWriter(), ResultsWriter()]},
+            auto_configure_optimizers=False,
+            parser_class=parser_class,
+            parser_kwargs={"allow_abbrev": False},
+            args=arguments,
+        )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the outputs of a run, each configurable under its own name."""
@@ -167,25 +188,13 @@ def _check_checkpoint(path: Path) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one training command; returns its exit code."""
-    _silence_what_users_cannot_act_on()
+    silence_what_users_cannot_act_on()
     with exit_on_user_error():
-        MutualFormerCLI(
-            SaliencyModule,
-            LightningDataModule,
-            subclass_mode_data=True,
-            save_config_callback=RunConfigWriter,
-            seed_everything_default=0,
-            # The results come last: where they are, the test is complete.
-            trainer_defaults={"callbacks": [PerImageScoresWriter(), ResultsWriter()]},
-            auto_configure_optimizers=False,
-            parser_class=BriefParser,
-            parser_kwargs={"allow_abbrev": False},
-            args=arguments,
-        )
+        MutualFormerCLI(arguments)
     return 0
 
 
-def _silence_what_users_cannot_act_on() -> None:
+def silence_what_users_cannot_act_on() -> None:
     # Scores are already reduced over processes when they are logged.
     warnings.filterwarnings("ignore", message=r".*recommended to use `self.log.*sync_dist=True")
     # How many cores to load data with is the user's decision, and 0 is right for small scenes.
