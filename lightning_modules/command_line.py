@@ -195,6 +195,7 @@ def run(arguments: list[str]) -> int:
 
 
 def silence_what_users_cannot_act_on() -> None:
+    """Hide the warnings of libraries about what is as it should be."""
     # Scores are already reduced over processes when they are logged.
     warnings.filterwarnings("ignore", message=r".*recommended to use `self.log.*sync_dist=True")
     # How many cores to load data with is the user's decision, and 0 is right for small scenes.

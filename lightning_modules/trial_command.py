@@ -3,18 +3,20 @@
 import re
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import yaml
 
 from lightning_modules.plain_parser import PlainParser
+from lightning_modules.sweep.stop_request import StopRequest
 from lightning_modules.sweep.sweep_file import SweepError, Trial
 from lightning_modules.sweep.trial_folder import end_of_log, read_failure
 from lightning_modules.sweep.trial_lock import lock_holder
 from lightning_modules.sweep.trial_name import trial_name
-from lightning_modules.sweep.trial_process import Outcome, start_trial
+from lightning_modules.sweep.trial_process import POLL_INTERVAL, Outcome, start_trial
 
 _DESCRIPTION = """Train and test one trial of a sweep, in the folder below FOLDER that its
 parameters name. What wandb agent runs, and every line of mutualformer sweep --dry-run:
@@ -35,8 +37,6 @@ def run(arguments: list[str]) -> int:
     except (SweepError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
 
 
 def run_trial(trial: Trial) -> int:
@@ -48,25 +48,20 @@ def run_trial(trial: Trial) -> int:
         SweepError: a configuration cannot be read, or the folder holds another trial.
         OSError: the folder cannot be written.
     """
-    before = signal.signal(signal.SIGTERM, _raise_exit)
-    try:
-        running = start_trial(trial)
-        if running is Outcome.ALREADY_DONE:
+    with StopRequest() as stop:
+        started = start_trial(trial)
+        if started is Outcome.ALREADY_DONE:
             print(f"{trial.folder} is done already")
             return 0
-        if isinstance(running, Outcome):
-            print(
-                f"{trial.folder} is being run elsewhere: {lock_holder(trial.folder)}",
-                file=sys.stderr,
-            )
+        if isinstance(started, Outcome):
+            holder = lock_holder(trial.folder)
+            print(f"{trial.folder} is being run elsewhere: {holder}", file=sys.stderr)
             return HELD_EXIT_CODE
-        try:
-            outcome = running.wait()
-        except (KeyboardInterrupt, SystemExit):
-            running.stop()
-            raise
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        while (outcome := started.poll()) is None:
+            if stop.signum is not None:
+                outcome = started.stop()
+                break
+            time.sleep(POLL_INTERVAL)
     if outcome is Outcome.FAILED:
         failure = read_failure(trial.folder)
         print(end_of_log(trial.folder), file=sys.stderr)
@@ -76,11 +71,9 @@ def run_trial(trial: Trial) -> int:
         )
         return 1
     print(f"{trial.folder} is {outcome.value}")
-    return 0 if outcome is Outcome.DONE else 128 + signal.SIGTERM
-
-
-def _raise_exit(signum: int, _frame: object) -> NoReturn:
-    raise SystemExit(128 + signum)
+    if outcome is Outcome.DONE:
+        return 0
+    return stop.exit_code if stop.signum else 128 + signal.SIGTERM
 
 
 def _parse(arguments: list[str]) -> Trial:

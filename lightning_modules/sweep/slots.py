@@ -52,7 +52,8 @@ def visible_gpus() -> list[str]:
         ).stdout
     except (OSError, subprocess.SubprocessError):
         return []
-    return [str(index) for index, _ in enumerate(filter(None, listing.splitlines()))]
+    lines = [line for line in listing.splitlines() if line.startswith("GPU ")]
+    return [str(index) for index in range(len(lines))]
 
 
 def _num_cores() -> int:

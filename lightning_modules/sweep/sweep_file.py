@@ -44,12 +44,17 @@ class Trial:
         return [f"--{name}={text}" for name, text in texts.items()]
 
     @property
-    def command(self) -> str:
-        """The shell command that runs this trial."""
+    def words(self) -> list[str]:
+        """The command that runs this trial."""
         words = ["mutualformer", "trial", "--folder", str(self.folder.parent)]
         for config in self.configs:
             words += ["--config", str(config)]
-        return shlex.join([*words, *self.arguments])
+        return [*words, *self.arguments]
+
+    @property
+    def command(self) -> str:
+        """The command as a line for a shell."""
+        return shlex.join(self.words)
 
 
 @dataclass(frozen=True)

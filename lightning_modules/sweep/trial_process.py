@@ -27,6 +27,7 @@ from lightning_modules.sweep.trial_settings import check_settings, read_settings
 # A subprocess of its own, because Lightning starts the other processes of a training by running the
 # first one's command again.
 TRAINING_COMMAND = (sys.executable, "-m", "lightning_modules.main", "fit")
+POLL_INTERVAL = 0.2  # seconds
 _SECONDS_TO_END = 30
 # Sent by somebody who wants a process to stop, unlike SIGKILL (out of memory) and SIGSEGV.
 _STOPPED_BY = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -67,11 +68,6 @@ class TrialProcess:
         """Return None while the training runs, then what became of it, once."""
         return None if self.process.poll() is None else self._end(stopped=False)
 
-    def wait(self) -> Outcome:
-        """Wait until the training has ended."""
-        self.process.wait()
-        return self._end(stopped=False)
-
     def ask_to_stop(self) -> None:
         """Ask the training to end, without waiting for it."""
         self.process.terminate()
@@ -100,7 +96,9 @@ class TrialProcess:
             self.lock.release()
 
 
-def start_trial(trial: Trial, environment: Mapping[str, str] | None = None) -> TrialProcess | Outcome:
+def start_trial(
+    trial: Trial, environment: Mapping[str, str] | None = None
+) -> TrialProcess | Outcome:
     """Start a trial, or continue it from its last checkpoint.
 
     Args:
