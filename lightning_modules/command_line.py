@@ -109,6 +109,17 @@ class MutualFormerCLI(LightningCLI):
     def _parse_ckpt_path(self) -> None:
         """Keep what the user typed: Lightning would let the checkpoint's settings win over it."""
 
+    def _set_seed(self) -> None:
+        """Refuse a seed that is none, and set it."""
+        self.check_seed()
+        super()._set_seed()
+
+    def check_seed(self) -> None:
+        """Raise ``ValueError`` for a seed outside the range of the libraries' generators."""
+        seed = self._get(self.config, "seed_everything")
+        if not 0 <= seed < 2**32:
+            raise ValueError(f"seed_everything is {seed}, expected an integer in [0, 2^32)")
+
     def before_instantiate_classes(self) -> None:
         """Check the run folder and the checkpoint before anything expensive is built."""
         config = self.config[self.config.subcommand]

@@ -24,7 +24,8 @@ class _TrialChecker(MutualFormerCLI):
     """
 
     def _set_seed(self) -> None:
-        """Leave the seed of this process, which trials would inherit, as it is."""
+        """Check it; leave that of this process, which trials would inherit, as it is."""
+        self.check_seed()
 
     def before_instantiate_classes(self) -> None:
         """Look at no run folder: the trials have their own."""
@@ -66,6 +67,7 @@ def check_trials(sweep: Sweep, trials: list[Trial]) -> None:
                 built.add(_what_is_built(checker))
                 continue
             checker.parse_arguments(checker.parser, arguments)
+            checker.check_seed()
             if (what := _what_is_built(checker)) not in built:
                 checker.instantiate_classes()
                 checker._run_subcommand("fit")
@@ -79,5 +81,6 @@ def check_trials(sweep: Sweep, trials: list[Trial]) -> None:
 
 def _what_is_built(checker: _TrialChecker) -> str:
     config = yaml.safe_load(checker.parser.dump(checker.config, skip_none=False))
-    parts = {key: value for key, value in config["fit"].items() if key in ("model", "data")}
+    not_built = ("seed_everything", "trainer")
+    parts = {key: value for key, value in config["fit"].items() if key not in not_built}
     return yaml.safe_dump(parts)

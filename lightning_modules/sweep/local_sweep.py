@@ -25,7 +25,7 @@ from lightning_modules.sweep.trial_process import (
     start_trial,
 )
 
-_HELD_INTERVAL = 5.0  # seconds between looks at a trial that another process runs
+_HELD_INTERVAL = 2.0  # seconds between looks at a trial that another process runs
 
 
 class LocalSweep:
