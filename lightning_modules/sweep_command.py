@@ -1,5 +1,6 @@
 """`mutualformer sweep`: run all trials of an ablation. Importing this does not import torch."""
 
+import signal
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -19,8 +20,12 @@ format, method grid), each in a folder of its own:
 
 The same command again continues after whatever happened: trials that are done are not repeated,
 one that was interrupted continues from its last checkpoint, one that failed is tried again, and one
-that another process or machine is running is left to it. Exit code 1 if a trial failed. The same
-file runs with wandb sweep FILE and wandb agent.
+that another process or machine is running is left to it: this command waits for it, and takes over
+if it stops there. A folder keeps the settings it was run with, and refuses others. Exit code 1 if a
+trial failed, 2 for a mistake, which is looked for in every trial before the first one starts.
+
+The same file runs with wandb sweep FILE and wandb agent. On Slurm, submitit's files are in slurm/
+below the trials; a task that runs out of time or is preempted is queued again and continues.
 """
 
 
@@ -35,6 +40,8 @@ def run(arguments: list[str]) -> int:
     except (SweepError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # before the first trial has started
+        return 128 + signal.SIGINT
 
 
 def _parse(arguments: list[str]) -> Namespace:
