@@ -1,5 +1,6 @@
 """What the data modules share: loaders over data sets of paired modalities."""
 
+import os
 from collections.abc import Sequence
 
 import torch
@@ -10,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from datamodules.batch import Batch, collate
 from datamodules.errors import DataError
+from datamodules.training_order import SeededDataset, TrainingOrder
 
 
 class PairedModalityDataset(Dataset[Batch]):
@@ -48,16 +50,38 @@ class PairedModalityDataModule(LightningDataModule):
         self.eval_batch_size = eval_batch_size
         self.num_workers = num_workers
         self.seed = seed
+        self._position: dict[str, int] | None = None
+
+    def state_dict(self) -> dict[str, int]:
+        """Return the position in the training data, which a checkpoint keeps."""
+        assert self.trainer is not None
+        epoch = self.trainer.current_epoch
+        num_batches = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        if num_batches >= self.trainer.num_training_batches:
+            epoch, num_batches = epoch + 1, 0
+        return {"epoch": epoch, "num_batches": num_batches}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Take up the training data where a checkpoint was written."""
+        self._position = state_dict
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Return the shuffled training loader; an incomplete last batch is dropped."""
+        """Return the training loader.
+
+        Order and augmentation depend on `seed` and on the seed of the run (`seed_everything`), not
+        on workers or processes; see `TrainingOrder`.
+        """
+        rank, num_processes = _rank_and_num_processes()
+        # Set by seed_everything, in all processes alike.
+        seed = self.seed ^ int(os.environ.get("PL_GLOBAL_SEED", 0))
+        order = TrainingOrder(len(self.train_dataset), self.batch_size, seed, rank, num_processes)
+        if self._position:
+            # Lightning sets the epoch only after workers have begun to read ahead.
+            order.resume(self._position["epoch"], self._position["num_batches"])
         return DataLoader(
-            self.train_dataset,
-            batch_size=self.batch_size,
-            shuffle=True,
-            drop_last=len(self.train_dataset) > self.batch_size,
-            # Its own generator: the order must not depend on who drew random numbers before.
-            generator=torch.Generator().manual_seed(self.seed),
+            SeededDataset(self.train_dataset, seed),
+            batch_size=order.batch_size,
+            sampler=order,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             collate_fn=collate,
@@ -77,8 +101,8 @@ class PairedModalityDataModule(LightningDataModule):
 
     def _evaluation_loader(self, dataset: PairedModalityDataset) -> DataLoader[Batch]:
         sampler = None
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            num_processes = torch.distributed.get_world_size()
+        _, num_processes = _rank_and_num_processes()
+        if num_processes > 1:
             if len(dataset) < num_processes:
                 raise DataError(
                     f"{len(dataset)} evaluation sample(s) for {num_processes} processes, expected "
@@ -95,3 +119,9 @@ class PairedModalityDataModule(LightningDataModule):
             persistent_workers=self.num_workers > 0,
             collate_fn=collate,
         )
+
+
+def _rank_and_num_processes() -> tuple[int, int]:
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1

@@ -16,11 +16,13 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning_modules.callbacks import (
     AffinityMaps,
     ContactSheet,
+    EqualForwardPasses,
     LearningCurves,
     PerImageScoresWriter,
     PredictionWriter,
     ResultsWriter,
     RunCheckpoint,
+    StepSeed,
 )
 from lightning_modules.provenance import describe_environment, git_changes
 from lightning_modules.saliency_module import SaliencyModule
@@ -29,35 +31,39 @@ from lightning_modules.user_errors import exit_on_user_error
 from lightning_modules.write_atomically import write_atomically
 
 DEFAULT_RUN_FOLDER = "runs/unnamed"
+OPTIONS_OF_ONE_COMMAND = ("ckpt_path", "weights_only", "verbose", "return_predictions")
 
 
 class RunConfigWriter(SaveConfigCallback):
     """Write the resolved configuration of a training run to `<run folder>/config.yaml`.
 
     Only what every command understands is written, so that the file serves `fit`, `test` and
-    `predict` alike. Beside it lies `code.diff` if the code differs from its commit. A tracked run
-    gets both, and where it runs.
+    `predict` alike. Beside it lies `code.diff` if the code differs from its commit. The results of
+    a test run receive its configuration too, and a tracked run both, with where it runs.
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write the files before the first step of `fit`."""
-        if stage not in ("fit", "test") or not trainer.is_global_zero:
-            return
         config = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
-        for of_one_command in ("ckpt_path", "verbose"):
+        for of_one_command in OPTIONS_OF_ONE_COMMAND:
             config.pop(of_one_command, None)
-        changes = Path(trainer.default_root_dir) / "code.diff"
-        if stage == "fit":
-            text = yaml.safe_dump(config, sort_keys=False)
-            write_atomically(changes.with_name("config.yaml"), lambda f: f.write(text.encode()))
-            changes.unlink(missing_ok=True)
-            patch = git_changes()
-            if patch is not None:
-                write_atomically(changes, lambda file: file.write(patch))
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, ResultsWriter):
+                callback.config = config
+        if not trainer.is_global_zero:
+            return
         environment = describe_environment(trainer.strategy.root_device, trainer.world_size)
         send_configuration(trainer, {**config, **environment})
-        if stage == "fit" and changes.is_file():
-            send_file(trainer, changes)
+        if stage == "fit":
+            folder = Path(trainer.default_root_dir)
+            text = yaml.safe_dump(config, sort_keys=False)
+            _write(folder / "config.yaml", text.encode())
+            patch = git_changes()
+            if patch is None:
+                (folder / "code.diff").unlink(missing_ok=True)
+            else:
+                _write(folder / "code.diff", patch)
+                send_file(trainer, folder / "code.diff")
 
 
 class BriefParser(LightningArgumentParser):
@@ -135,6 +141,10 @@ class MutualFormerCLI(LightningCLI):
         return super().instantiate_trainer(**kwargs, logger=loggers or False)
 
 
+def _write(path: Path, content: bytes) -> None:
+    write_atomically(path, lambda file: file.write(content))
+
+
 def _find_checkpoint(folder: Path) -> Path:
     for name in ("best.ckpt", "last.ckpt"):
         path = folder / "checkpoints" / name
@@ -169,7 +179,13 @@ def run(arguments: list[str]) -> int:
             save_config_callback=RunConfigWriter,
             seed_everything_default=0,
             trainer_defaults={
-                "callbacks": [LearningCurves(), ResultsWriter(), PerImageScoresWriter()]
+                "callbacks": [
+                    EqualForwardPasses(),
+                    StepSeed(),
+                    LearningCurves(),
+                    ResultsWriter(),
+                    PerImageScoresWriter(),
+                ]
             },
             auto_configure_optimizers=False,
             parser_class=BriefParser,

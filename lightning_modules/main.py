@@ -3,7 +3,7 @@
 import sys
 from importlib import metadata
 
-from lightning_modules import compare_command, evaluate_command
+from lightning_modules import compare_command, evaluate_command, table_command
 
 USAGE = """usage: mutualformer <command> [options]
 
@@ -16,13 +16,14 @@ commands:
   evaluate  score saliency maps on disk                       mutualformer evaluate --predictions DIR
                                                                 --ground-truth DIR
   compare   say whether two runs or sets of maps differ       mutualformer compare RUN_A RUN_B
+  table     set runs beside published numbers             mutualformer table experiments/tables/FILE
 
 mutualformer <command> --help lists the options of a command; --print_config shows the resolved
 configuration of the first four. MUTUALFORMER_TRACEBACK=1 shows where an error was raised.
 """  # noqa: E501
 
 TRAINER_COMMANDS = ("fit", "validate", "test", "predict")
-OTHER_COMMANDS = ("evaluate", "compare")
+OTHER_COMMANDS = ("evaluate", "compare", "table")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -38,6 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
         return evaluate_command.run(arguments[1:])
     if arguments[0] == "compare":
         return compare_command.run(arguments[1:])
+    if arguments[0] == "table":
+        return table_command.run(arguments[1:])
     if arguments[0] not in TRAINER_COMMANDS:
         print(
             f"error: unknown command {arguments[0]!r}, expected one of "

@@ -6,8 +6,10 @@ from typing import Any, Literal, get_args
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
+from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR
+from torch.utils._pytree import tree_map_only
 
 from lightning_modules.metrics import PerImageScores, SaliencyScores, quantise
 from mutualformer import MutualFormerNetwork
@@ -76,7 +78,8 @@ class SaliencyModule(LightningModule):
         """Return the loss of a batch."""
         logits = self(batch["rgb"], batch["depth"])
         loss = self.loss(logits, batch["mask"])
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(logits))
+        # Averaged over processes: the curve must not depend on how many there are.
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(logits), sync_dist=True)
         return loss
 
     def validation_step(
@@ -162,12 +165,38 @@ class SaliencyModule(LightningModule):
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip gradients; under FSDP by the norm over all shards, which Lightning refuses to do."""
+        model = self.trainer.strategy.model
+        by_norm = gradient_clip_algorithm in (None, "norm")
+        if isinstance(model, FullyShardedDataParallel) and gradient_clip_val and by_norm:
+            model.clip_grad_norm_(gradient_clip_val)
+        else:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Separate tensors that are parts of a larger one.
+
+        Under FSDP the optimiser's state is views of one flat tensor, and loading under FSDP reads
+        the whole of it for each.
+        """
+        checkpoint["optimizer_states"] = tree_map_only(
+            Tensor, _own_memory, checkpoint.get("optimizer_states", [])
+        )
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of another architecture before any of it is loaded.
 
         Raises:
             ValueError: parameters are missing, unknown or of another shape; says which.
         """
+        if "state_dict" not in checkpoint:  # FSDP has loaded it, and allows no mismatch
+            return
         stored = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
         own = {name: tuple(value.shape) for name, value in self.state_dict().items()}
         if stored == own:
@@ -179,6 +208,10 @@ class SaliencyModule(LightningModule):
             f"{_differing_settings(checkpoint, dict(self.hparams))}. "
             "Give the config.yaml that was saved beside the checkpoint"
         )
+
+
+def _own_memory(tensor: Tensor) -> Tensor:
+    return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
 
 
 def _differing_settings(checkpoint: Mapping[str, Any], own: Mapping[str, Any]) -> str:

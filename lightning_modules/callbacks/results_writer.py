@@ -1,5 +1,6 @@
 """Write the scores of a test run together with where they came from."""
 
+import hashlib
 import json
 import math
 import os
@@ -27,19 +28,24 @@ class ResultsWriter(Callback):
     The scores are the logged ``test/<dataset>/<metric>`` of the run; the file lies in the run's
     folder (``trainer.default_root_dir``), is written by the first process, and replaces an
     earlier one. A score that is not finite becomes null. ``git`` describes the working tree this
-    package lies in, and is null where there is none.
+    package lies in, and is null where there is none. ``data_digest`` changes with the names and the
+    masks of a data set, in whatever order they come, so that scores on other data can be told.
 
     Attributes:
         path: the file; None until it is written.
+        config: the resolved configuration, to be written along; whoever has one sets it.
     """
 
     def __init__(self) -> None:
         self.path: Path | None = None
+        self.config: dict[str, Any] | None = None
         self._num_images: Counter[str] = Counter()
+        self._digests: Counter[str] = Counter()
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget the images counted in an earlier run."""
         self._num_images.clear()
+        self._digests.clear()
 
     def on_test_batch_end(
         self,
@@ -50,23 +56,30 @@ class ResultsWriter(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Count the images of each dataset."""
+        """Count and digest the images of each dataset."""
         self._num_images.update(batch["dataset"])
+        for dataset, name, mask in zip(
+            batch["dataset"], batch["name"], batch["ground_truth"], strict=True
+        ):
+            self._digests[dataset] += _digest(name, mask)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the file and print the table."""
         scores = _scores(trainer)
         # Scores are reduced over processes, so every process has the same datasets here.
         num_images = {name: _total(trainer, self._num_images[name]) for name in scores}
+        digests = {name: _total(trainer, self._digests[name]) for name in scores}
         if not trainer.is_global_zero:
             return
         results = {
             "scores": scores,
             "num_images": num_images,
+            "data_digest": {name: f"{digest:x}" for name, digest in digests.items()},
             "protocol": PROTOCOL,
             "seed": _seed(),
             "checkpoint": str(trainer.ckpt_path) if trainer.ckpt_path else None,
             **describe_environment(trainer.strategy.root_device, trainer.world_size),
+            "config": self.config,
             "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         }
         self.path = Path(trainer.default_root_dir) / "results.json"
@@ -93,6 +106,12 @@ def _scores(trainer: Trainer) -> dict[str, dict[str, float | None]]:
 def _total(trainer: Trainer, count: int) -> int:
     tensor = torch.tensor(count, device=trainer.strategy.root_device)
     return int(trainer.strategy.reduce(tensor, reduce_op="sum"))
+
+
+def _digest(name: str, mask: torch.Tensor) -> int:
+    content = name.encode() + str(tuple(mask.shape)).encode() + mask.cpu().numpy().tobytes()
+    # Sums of 40 bits: the order does not matter, and 10^6 images fit into an int64.
+    return int.from_bytes(hashlib.sha256(content).digest()[:5], "big")
 
 
 def _table(scores: dict[str, dict[str, float | None]], num_images: dict[str, int]) -> Table:

@@ -12,7 +12,7 @@ from lightning_modules.evaluation.paired_bootstrap import CONFIDENCE, SEED, Diff
 from lightning_modules.metrics import PROTOCOL, PerImageScores
 
 # Below this, the quantiles of a bootstrap are known to lie too close together.
-_FEW_IMAGES = 30
+FEW_IMAGES = 30
 _METHOD = (
     "paired bootstrap over images, percentile interval of b - a; curves are averaged over each "
     "resample before maximum and mean over thresholds are taken"
@@ -70,7 +70,7 @@ def print_comparison(comparison: Mapping[str, Any], console: Console) -> None:
                 {"a": "A", "b": "B", None: "–"}[difference["better"]],
             )
         console.print(table)
-        if num_images < _FEW_IMAGES:
+        if num_images < FEW_IMAGES:
             say(f"{num_images} images are few: the true interval is wider.")
     if not comparison["curves"]:
         say(

@@ -1,5 +1,6 @@
 """Paired bootstrap over images: does B score differently from A?"""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,16 +71,20 @@ def compare_scores(
         )
     return {
         dataset: _compare_dataset(
-            *_aligned(dataset, a.of_dataset(dataset), b.of_dataset(dataset)), num_resamples
+            *aligned(dataset, a.of_dataset(dataset), b.of_dataset(dataset)), num_resamples
         )
         for dataset in datasets
     }
 
 
-def _aligned(
+def aligned(
     dataset: str, a: PerImageScores, b: PerImageScores
 ) -> tuple[PerImageScores, PerImageScores]:
-    """Put the images of B into the order of A; an error unless they are the same images."""
+    """Put the images of B into the order of A.
+
+    Raises:
+        ValueError: they are not the same images, have other ground truths, or are a single one.
+    """
     alone = sorted(set(a.names) ^ set(b.names))
     if alone:
         where = "A" if alone[0] in a.names else "B"
@@ -107,40 +112,17 @@ def _aligned(
 def _compare_dataset(
     a: PerImageScores, b: PerImageScores, num_resamples: int
 ) -> dict[str, Difference]:
-    values = [scores.values | scores.curves() for scores in (a, b)]
-    common = {name: value for name, value in values[0].items() if name in values[1]}
-    widths = [value[0].numel() for value in common.values()]
-    matrix = torch.cat(
-        [of_method[name].view(len(a), -1) for of_method in values for name in common], dim=1
-    )
-
-    def scores_of(means: Tensor) -> list[dict[str, Tensor]]:
-        """Return the scores of A and B from the averaged columns of the matrix `(…, columns)`."""
-        parts = means.split(widths * 2, dim=-1)
-        named = [parts[: len(widths)], parts[len(widths) :]]
-        return [
-            dataset_scores(
-                {
-                    name: part if part.shape[-1] > 1 else part[..., 0]
-                    for name, part in zip(common, of_method, strict=True)
-                }
-            )
-            for of_method in named
-        ]
-
-    generator = np.random.default_rng(SEED)
-    resampled: dict[str, list[Tensor]] = {}
-    for start in range(0, num_resamples, _CHUNK):
-        weights = _resample(generator, min(_CHUNK, num_resamples - start), len(a))
-        of_a, of_b = scores_of(weights @ matrix)
-        for name in of_a:
-            resampled.setdefault(name, []).append(of_b[name] - of_a[name])
-
-    score_a, score_b = scores_of(matrix.mean(dim=0))
-    tails = torch.tensor([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], dtype=torch.float64)
+    scores_of_a, scores_of_b = weighted_scores(a), weighted_scores(b)
+    everything = torch.full((len(a),), 1 / len(a), dtype=torch.float64)
+    score_a, score_b = scores_of_a(everything), scores_of_b(everything)
+    resampled: dict[str, list[Tensor]] = {name: [] for name in score_a if name in score_b}
+    for weights in resamples(num_resamples, len(a)):
+        of_a, of_b = scores_of_a(weights), scores_of_b(weights)
+        for name, chunks in resampled.items():
+            chunks.append(of_b[name] - of_a[name])
     differences = {}
     for name, chunks in resampled.items():
-        low, high = torch.cat(chunks).quantile(tails).tolist()
+        low, high = interval(torch.cat(chunks))
         better = None
         if low > 0 or high < 0:
             better = "b" if (low > 0) != (name == "mae") else "a"
@@ -150,9 +132,43 @@ def _compare_dataset(
     return differences
 
 
-def _resample(generator: np.random.Generator, num_resamples: int, num_images: int) -> Tensor:
-    """Draw images with replacement; returns their shares, `(num_resamples, num_images)`."""
-    drawn = generator.integers(num_images, size=(num_resamples, num_images))
-    drawn += np.arange(num_resamples)[:, None] * num_images
-    counts = np.bincount(drawn.ravel(), minlength=num_resamples * num_images)
-    return torch.from_numpy(counts / num_images).view(num_resamples, num_images)
+def weighted_scores(scores: PerImageScores) -> Callable[[Tensor], dict[str, Tensor]]:
+    """Return a function that scores a data set with its images weighted.
+
+    It takes the images' shares, float64 `(…, N)` with sum 1, averages values and curves by them,
+    and returns the data set's scores, each `(…)`. Scores that need curves are left out if there
+    are no counts.
+    """
+    values = scores.values | scores.curves()
+    widths = [value[0].numel() for value in values.values()]
+    matrix = torch.cat([value.view(len(scores), -1) for value in values.values()], dim=1)
+
+    def of_shares(shares: Tensor) -> dict[str, Tensor]:
+        parts = zip(values, (shares @ matrix).split(widths, dim=-1), strict=True)
+        return dataset_scores(
+            {name: part if part.shape[-1] > 1 else part[..., 0] for name, part in parts}
+        )
+
+    return of_shares
+
+
+def resamples(num_resamples: int, num_images: int) -> Iterator[Tensor]:
+    """Draw images with replacement, the same every time.
+
+    Yields:
+        The images' shares in some of the resamples, `(at most 500, num_images)`.
+    """
+    generator = np.random.default_rng(SEED)
+    for start in range(0, num_resamples, _CHUNK):
+        rows = min(_CHUNK, num_resamples - start)
+        drawn = generator.integers(num_images, size=(rows, num_images))
+        drawn += np.arange(rows)[:, None] * num_images
+        counts = np.bincount(drawn.ravel(), minlength=rows * num_images)
+        yield torch.from_numpy(counts / num_images).view(rows, num_images)
+
+
+def interval(differences: Tensor) -> tuple[float, float]:
+    """Return the ends of the 95 % percentile interval of resampled differences `(N,)`."""
+    tails = torch.tensor([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], dtype=torch.float64)
+    low, high = differences.quantile(tails).tolist()
+    return low, high

@@ -11,30 +11,12 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from lightning_modules.escape import escape_latex, escape_markdown
 from lightning_modules.evaluation.map_files import MapSet
 from lightning_modules.metrics import PROTOCOL, PerImageScores
 from lightning_modules.metrics.per_image_scores import dataset_scores
 from lightning_modules.metrics.protocol import PROTOCOL_NAME
-
-# Max F over the data set is in JSON and CSV only: in a table of these it would be mistaken.
-COLUMNS = {
-    "s_measure": "S",
-    "f_max": "max F",
-    "f_mean": "mean F",
-    "f_adaptive": "adp F",
-    "f_weighted": "wF",
-    "e_max": "max E",
-    "e_mean": "mean E",
-    "e_adaptive": "adp E",
-    "mae": "MAE",
-}
-_LATEX_ESCAPES = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    **{character: f"\\{character}" for character in "&%$#_{}"},
-}
-_MARKDOWN_SPECIAL = "\\`*_{}[]<>()#+-.!|~$&"
+from lightning_modules.score_names import HEADINGS, LOWER_IS_BETTER
 
 
 def collect_results(map_sets: Sequence[MapSet], scores: PerImageScores) -> dict[str, Any]:
@@ -72,7 +54,7 @@ def terminal_table(results: Mapping[str, Any]) -> Table:
     """Return a table of the scores, to the third decimal, that names the protocol."""
     table = Table(box=box.SIMPLE_HEAD, caption=f"{PROTOCOL}.", caption_justify="left", padding=0)
     table.padding = (0, 1)
-    for index, heading in enumerate(["Dataset", "Images", *COLUMNS.values()]):
+    for index, heading in enumerate(["Dataset", "Images", *HEADINGS.values()]):
         table.add_column(heading, justify="right" if index else "left", overflow="fold")
     for row in _rows(results):
         table.add_row(*row)
@@ -95,7 +77,7 @@ def _rows(results: Mapping[str, Any]) -> list[list[str]]:
         [
             dataset,
             f"{results['num_images'][dataset]}{missing_note(results, dataset)}",
-            *(f"{scores[name]:.3f}" for name in COLUMNS),
+            *(f"{scores[name]:.3f}" for name in HEADINGS),
         ]
         for dataset, scores in results["scores"].items()
     ]
@@ -124,9 +106,9 @@ def _markdown(results: Mapping[str, Any]) -> str:
     def line(cells: Sequence[str]) -> str:
         return f"| {' | '.join(cells)} |"
 
-    headings = ["Dataset", "Images", *COLUMNS.values()]
+    headings = ["Dataset", "Images", *HEADINGS.values()]
     rule = ["---", *["---:"] * (len(headings) - 1)]
-    rows = [[_escape_markdown(row[0]), *row[1:]] for row in _rows(results)]
+    rows = [[escape_markdown(row[0]), *row[1:]] for row in _rows(results)]
     return "\n".join([line(headings), line(rule), *map(line, rows), "", f"{PROTOCOL}.", ""])
 
 
@@ -135,17 +117,17 @@ def _latex(results: Mapping[str, Any]) -> str:
         return f"    {' & '.join(cells)} \\\\"
 
     arrows = [
-        f"{heading} $\\{'downarrow' if heading == 'MAE' else 'uparrow'}$"
-        for heading in COLUMNS.values()
+        f"{heading} $\\{'downarrow' if name in LOWER_IS_BETTER else 'uparrow'}$"
+        for name, heading in HEADINGS.items()
     ]
-    rows = [[_escape_latex(row[0]), *row[1:]] for row in _rows(results)]
+    rows = [[escape_latex(row[0]), *row[1:]] for row in _rows(results)]
     return "\n".join(
         [
             "% needs \\usepackage{booktabs}",
             "\\begin{table}",
             "  \\centering",
             f"  \\caption{{{PROTOCOL}.}}",
-            f"  \\begin{{tabular}}{{l{'r' * (len(COLUMNS) + 1)}}}",
+            f"  \\begin{{tabular}}{{l{'r' * (len(HEADINGS) + 1)}}}",
             "    \\toprule",
             line(["Dataset", "Images", *arrows]),
             "    \\midrule",
@@ -156,12 +138,3 @@ def _latex(results: Mapping[str, Any]) -> str:
             "",
         ]
     )
-
-
-def _escape_markdown(text: str) -> str:
-    one_line = " ".join(text.split())
-    return "".join(f"\\{c}" if c in _MARKDOWN_SPECIAL else c for c in one_line)
-
-
-def _escape_latex(text: str) -> str:
-    return "".join(_LATEX_ESCAPES.get(character, character) for character in text)

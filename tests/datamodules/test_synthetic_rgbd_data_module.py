@@ -55,17 +55,23 @@ def test_workers_do_not_change_the_batches():
 
 def training_order(module):
     loader = module.train_dataloader()
-    return [[name for batch in loader for name in batch["name"]] for _ in range(2)]
+    orders = []
+    for epoch in range(2):
+        loader.sampler.set_epoch(epoch)
+        orders.append([name for batch in loader for name in batch["name"]])
+    return orders
 
 
-def test_training_order_is_shuffled_by_the_seed_alone():
-    torch.manual_seed(1)
+def test_training_order_follows_the_seeds_and_nothing_else(monkeypatch):
+    monkeypatch.setenv("PL_GLOBAL_SEED", "1")
     first = training_order(small_module())
-    torch.manual_seed(2)
+    torch.rand(5)
     assert first == training_order(small_module())
     assert first[0] != first[1]
-    assert first != training_order(small_module(seed=1))
     assert first[0] != sorted(first[0])
+    assert first != training_order(small_module(seed=1))
+    monkeypatch.setenv("PL_GLOBAL_SEED", "2")
+    assert first != training_order(small_module())
 
 
 def test_training_drops_an_incomplete_batch_only_if_there_is_another():

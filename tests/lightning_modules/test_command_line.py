@@ -170,6 +170,9 @@ def test_without_validation_data_the_last_checkpoint_serves(
         (["--model.loss=dice"], "dice"),
         (["--trainer.max_epoch=3"], "unrecognized arguments: --trainer.max_epoch=3"),
         (["--trainer.accelerator=gpu"], "gpu"),
+        (["--trainer.strategy=fsddp"], "invalid strategy name"),
+        (["--trainer.devices=-3"], "should be an int > 0"),
+        (["--trainer.limit_train_batches=-3"], "limit_train_batches"),
         (["--checkpoint.monitor=test/synthetic/s_measure"], "must not be chosen on a test set"),
         (["--data.num_train=0"], "num_train"),
         (["--ckpt_path=nowhere.ckpt"], "there is no such file"),
@@ -267,30 +270,3 @@ def test_help_does_not_wait_for_torch(arguments: list[str], code: int) -> None:
 def test_an_unknown_command_names_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train"]) == 2
     assert "fit, validate, test, predict, evaluate, compare" in capsys.readouterr().err
-
-
-@pytest.mark.slow
-def test_two_processes_train_and_score_what_one_scores(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-
-    def mutualformer(command: str, devices: int) -> None:
-        subprocess.run(
-            [
-                *(sys.executable, "-m", "lightning_modules.main", command),
-                *("--config", str(CONFIG), f"--trainer.default_root_dir={folder}"),
-                f"--trainer.devices={devices}",
-                # Sums over a batch round differently with its size; scores must not notice.
-                "--data.eval_batch_size=1",
-            ],
-            check=True,
-            timeout=300,
-        )
-
-    mutualformer("fit", 2)
-    mutualformer("test", 2)
-    two = read_scores(folder)
-    table = (folder / "per_image_scores.csv").read_bytes()
-    assert json.loads((folder / "results.json").read_text())["world_size"] == 2
-    mutualformer("test", 1)
-    assert two == read_scores(folder)
-    assert table == (folder / "per_image_scores.csv").read_bytes()

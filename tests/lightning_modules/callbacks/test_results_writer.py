@@ -4,6 +4,8 @@ import json
 from datetime import datetime
 from importlib.metadata import version
 
+from torch.utils.data import DataLoader
+
 from lightning_modules import provenance
 from lightning_modules.callbacks import ResultsWriter
 
@@ -52,6 +54,20 @@ def test_checkpoint_is_named(tmp_path, trainer, module, loader):
     writer = ResultsWriter()
     trainer(writer).test(module, loader("A", 2), ckpt_path=tmp_path / "best.ckpt", verbose=False)
     assert json.loads(writer.path.read_text())["checkpoint"] == str(tmp_path / "best.ckpt")
+
+
+def test_digest_follows_names_and_masks_but_not_their_order(trainer, module, loader):
+    def digest(batches):
+        writer = ResultsWriter()
+        trainer(writer).test(module, DataLoader(list(batches), batch_size=None), verbose=False)
+        return json.loads(writer.path.read_text())["data_digest"]["A"]
+
+    batches = list(loader("A", 4))
+    expected = digest(batches)
+    assert digest(batches[::-1]) == expected
+    assert digest([*batches, batches[0]]) != expected
+    assert digest(loader("A", 4, names=["w", "x", "y", "z"])) != expected
+    assert digest(loader("A", 4, (31, 40))) != expected
 
 
 def test_repeated_runs_do_not_add_up(trainer, module, loader):

@@ -105,7 +105,7 @@ def test_tables_and_curves_of_two_sets(maps: Path, capsys: pytest.CaptureFixture
     assert r"| 100% a\|b\_\$x\$ | 5 | 1.000 | 1.000 |" in markdown
     assert "PySODMetrics 1.6" in markdown
     latex = (maps / "scores.tex").read_text()
-    assert r"100\% a|b\_\$x\$ & 5 & 1.000 &" in latex
+    assert r"100\% a\textbar{}b\_\$x\$ & 5 & 1.000 &" in latex
     assert "PySODMetrics 1.6" in latex
     rows = read_rows(maps / "scores.csv")
     assert [row["dataset"] for row in rows] == ["one_set", "100% a|b_$x$"]

@@ -1,0 +1,249 @@
+"""Fill a table definition with published scores and the results of runs."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import replace
+from string import ascii_lowercase
+
+from lightning_modules.tables.planned_rows import PlannedRow
+from lightning_modules.tables.provenance import find_deviations, has_uncommitted_changes
+from lightning_modules.tables.runs import Run, read_runs
+from lightning_modules.tables.table import (
+    PUBLISHED_MARKS,
+    Cell,
+    Interval,
+    Row,
+    Table,
+    rank_columns,
+)
+from lightning_modules.tables.table_file import TableFile
+
+_NOTHING_YET = "no results yet"
+_REFERENCE = "ref"
+_ON_DIFFERENCES = (
+    "Second line of a cell: difference to this row, and its 95 % interval by paired bootstrap; "
+    "{num_resamples} resamples of the test images, the same for all rows and seeds, each seed "
+    "scored anew and the seeds averaged. The interval tells of the choice of test images for these "
+    "trained networks; of the training, ± tells."
+)
+
+
+def build_table(file: TableFile, num_resamples: int) -> Table:
+    """Read all results, and put into every cell what there is for it.
+
+    Args:
+        file: the definition.
+        num_resamples: of the intervals of differences.
+
+    Raises:
+        ValueError: a data set of the definition is in no run and no publication.
+    """
+    runs, missing, problems = read_runs(file.rows)
+    datasets = _datasets(file, runs)
+    columns = tuple((dataset, metric) for dataset in datasets for metric in file.metrics)
+    of_row = [[run for run in runs if run.row == position] for position in range(len(file.rows))]
+    rows = [
+        Row(planned.labels, _cells(planned, made, columns), published=not planned.runs)
+        for planned, made in zip(file.rows, of_row, strict=True)
+    ]
+    for run in runs:
+        problems += _gaps(file.rows[run.row], run, columns)
+    notes = [*file.notes, *_notes_on_numbers(file, rows)]
+    if file.reference is not None and of_row[file.reference]:
+        rows, more_notes, more_problems = _compared(file, rows, of_row, columns, num_resamples)
+        notes += more_notes
+        problems += more_problems
+    rows = rank_columns(rows, columns, file.digits)
+    rows, footnotes = _marked(file, rows, of_row, datasets)
+    if any(cell.interval is not None for row in rows for cell in row.cells):
+        assert file.reference is not None
+        reference = rows[file.reference]
+        rows[file.reference] = replace(reference, marks=(*reference.marks, _REFERENCE))
+        footnotes.append((_REFERENCE, _ON_DIFFERENCES.format(num_resamples=num_resamples)))
+    return Table(
+        title=file.title,
+        label_headings=file.label_headings,
+        columns=columns,
+        rows=tuple(rows),
+        digits=file.digits,
+        footnotes=tuple(footnotes),
+        notes=(*notes, *_notes_on_runs(runs, datasets)),
+        problems=tuple(problems),
+        missing=tuple(missing),
+        fill_all=file.fill_all,
+    )
+
+
+def _datasets(file: TableFile, runs: Sequence[Run]) -> Sequence[str]:
+    in_runs = list(dict.fromkeys(name for run in runs for name in run.results.scores))
+    if not file.datasets:
+        return in_runs or [_NOTHING_YET]
+    published = {dataset for row in file.rows for dataset, _ in row.published or ()} - {""}
+    known = sorted(published | set(in_runs))
+    for dataset in file.datasets:
+        if known and dataset not in known:
+            raise ValueError(
+                f"{file.path}: unknown data set {dataset}, expected one of {', '.join(known)}"
+            )
+    return file.datasets
+
+
+def _cells(
+    planned: PlannedRow,
+    runs: Sequence[Run],
+    columns: Sequence[tuple[str, str]],
+) -> tuple[Cell, ...]:
+    if planned.published is not None:
+        return tuple(Cell(planned.published.get(column)) for column in columns)
+    cells = []
+    for column in columns:
+        scores = [run.score(*column) for run in runs]
+        known = [score for score in scores if score is not None]
+        cells.append(
+            Cell(
+                value=statistics.fmean(known) if known else None,
+                std=statistics.stdev(known) if len(known) > 1 else None,
+                num_seeds=len(known),
+                all_seeds=len(known) == len(planned.runs),
+            )
+        )
+    return tuple(cells)
+
+
+def _gaps(planned: PlannedRow, run: Run, columns: Sequence[tuple[str, str]]) -> list[str]:
+    """Say which scores a run should have and does not."""
+    lacking: dict[str, list[str]] = {}
+    for dataset, metric in columns:
+        if run.score(dataset, metric) is None:
+            lacking.setdefault(dataset, []).append(metric)
+    problems = []
+    for dataset, metrics in lacking.items():
+        what = f"no {', '.join(metrics)}" if dataset in run.results.scores else "no scores"
+        seed = "" if run.planned.seed is None else f", seed {run.planned.seed}"
+        problems.append(
+            f"{planned.name}{seed}: {run.results.path} has {what} of {dataset}; run mutualformer "
+            "test again, on all data sets of the table"
+        )
+    return problems
+
+
+def _compared(
+    file: TableFile,
+    rows: Sequence[Row],
+    of_row: Sequence[Sequence[Run]],
+    columns: Sequence[tuple[str, str]],
+    num_resamples: int,
+) -> tuple[list[Row], list[str], list[str]]:
+    """Give all rows their difference to the reference row; return them, notes and problems."""
+    # Late: it imports torch, which takes seconds.
+    from lightning_modules.evaluation.comparison_report import FEW_IMAGES
+    from lightning_modules.tables.intervals import RowIntervals, difference_intervals
+
+    assert file.reference is not None
+    intervals = RowIntervals(columns, num_resamples)
+    reference_cells = rows[file.reference].cells
+    reference = intervals.resampled_row(of_row[file.reference])
+    compared = []
+    for position, row in enumerate(rows):
+        if position == file.reference or not of_row[position]:
+            compared.append(row)
+            continue
+        ends = difference_intervals(intervals.resampled_row(of_row[position]), reference)
+        cells = [
+            cell
+            if cell.value is None or of_reference.value is None
+            else replace(
+                cell,
+                interval=Interval(cell.value - of_reference.value, *ends.get(column, (None, None))),
+            )
+            for cell, of_reference, column in zip(row.cells, reference_cells, columns, strict=True)
+        ]
+        compared.append(replace(row, cells=tuple(cells)))
+    notes = [f"No interval, other images: {reason}" for reason in intervals.incomparable]
+    notes += [
+        f"{count} images of {dataset} are few: the true intervals are wider."
+        for dataset, count in intervals.num_images.items()
+        if count < FEW_IMAGES
+    ]
+    if intervals.absent:
+        folders = ", ".join(map(str, dict.fromkeys(intervals.absent)))
+        notes.append(f"No interval where per_image_scores.csv or .npz is missing: {folders}")
+    return compared, notes, intervals.problems
+
+
+def _notes_on_numbers(file: TableFile, rows: Sequence[Row]) -> list[str]:
+    notes = []
+    cells = [cell for row in rows for cell in row.cells]
+    if any(cell.std is not None for cell in cells):
+        seeds = {tuple(run.seed for run in row.runs) for row in file.rows if row.runs}
+        which = f" {', '.join(map(str, seeds.pop()))}" if len(seeds) == 1 else ""
+        notes.append(f"Mean ± sample standard deviation over the seeds{which} of the training.")
+    if any(cell.value is not None and not cell.all_seeds for cell in cells):
+        notes.append("n: seeds with results, where some are missing.")
+    return notes
+
+
+def _notes_on_runs(runs: Sequence[Run], datasets: Sequence[str]) -> list[str]:
+    """Say how and by which code the scores of the runs were made."""
+    if not runs:
+        return []
+    counts = {
+        name: count for run in reversed(runs) for name, count in run.results.num_images.items()
+    }
+    images = ", ".join(f"{name} {counts[name]}" for name in datasets if name in counts)
+    commits = dict.fromkeys(str((run.results.git or {}).get("commit"))[:7] for run in runs)
+    code = f"commit {', '.join(commits)}".replace("None", "unknown")
+    if all(map(has_uncommitted_changes, runs)):
+        code += " with uncommitted changes"
+    return [
+        f"Runs: {code}; test images: {images}.",
+        *(f"Scores of runs: {text}." for text in dict.fromkeys(r.results.protocol for r in runs)),
+    ]
+
+
+def _marked(
+    file: TableFile,
+    rows: Sequence[Row],
+    of_row: Sequence[Sequence[Run]],
+    datasets: Sequence[str],
+) -> tuple[list[Row], list[tuple[str, str]]]:
+    """Mark rows that are published or made otherwise than the rest; return footnotes too."""
+    sources = list(dict.fromkeys(row.source for row in file.rows if row.source))
+    published = [
+        (PUBLISHED_MARKS[index % len(PUBLISHED_MARKS)], f"Published, not recomputed here: {source}")
+        for index, source in enumerate(sources)
+    ]
+    # The reference counts as usual where no value is more frequent than another.
+    order = sorted(range(len(rows)), key=lambda position: position != file.reference)
+    runs = [run for position in order for run in of_row[position]]
+    deviations = find_deviations(runs, datasets, settings_per_row=file.fill_all is None)
+    by_row: dict[int, dict[str, list[Run]]] = {}
+    for run, texts in zip(runs, deviations, strict=True):
+        for text in texts:
+            by_row.setdefault(run.row, {}).setdefault(text, []).append(run)
+    letters: dict[str, str] = {}
+    marked = []
+    for position, row in enumerate(rows):
+        if row.published:
+            mark, text = published[sources.index(file.rows[position].source)]
+        elif position in by_row:
+            text = "Made otherwise than its neighbours: " + "; ".join(
+                _of_seeds(text, some, of_row[position]) for text, some in by_row[position].items()
+            )
+            mark = letters.setdefault(text, _letter(len(letters)))
+        else:
+            marked.append(row)
+            continue
+        marked.append(replace(row, marks=(mark,), notes=(text,)))
+    return marked, published + [(letter, text) for text, letter in letters.items()]
+
+
+def _of_seeds(text: str, some: Sequence[Run], everyone: Sequence[Run]) -> str:
+    if len(some) == len(everyone):
+        return text
+    return f"{text} (seed {', '.join(str(run.planned.seed) for run in some)})"
+
+
+def _letter(index: int) -> str:
+    rest, position = divmod(index, len(ascii_lowercase))
+    return (_letter(rest - 1) if rest else "") + ascii_lowercase[position]

@@ -1,0 +1,171 @@
+"""Read a table definition and enumerate the runs that it is made of."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lightning_modules.score_names import HEADINGS
+from lightning_modules.tables.planned_rows import (
+    PlannedRow,
+    label_of,
+    one_line,
+    rows_of_list,
+    rows_of_sweep,
+)
+
+_METRICS = ["s_measure", "f_max", "e_max", "mae"]
+_KEYS = {"title", "notes", "datasets", "metrics", "digits", "rows", "sweep", "reference", "plot"}
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """A table definition, read and checked.
+
+    Attributes:
+        path: the file.
+        title: of the table.
+        notes: what to say below it.
+        datasets: in order; empty: all that the runs have.
+        metrics: the scores, in order.
+        digits: after the decimal point.
+        label_headings: of the label columns.
+        rows: in order.
+        reference: position of the row that the others are compared with, if any.
+        plot: the varied parameter on the x axis, if any.
+        fill_all: the command that makes all runs, if there is one.
+    """
+
+    path: Path
+    title: str
+    notes: tuple[str, ...]
+    datasets: tuple[str, ...]
+    metrics: tuple[str, ...]
+    digits: int
+    label_headings: tuple[str, ...]
+    rows: tuple[PlannedRow, ...]
+    reference: int | None
+    plot: str | None
+    fill_all: str | None
+
+
+def read_table_file(
+    path: Path, *, folder: Path | None = None, configs: Sequence[Path] = ()
+) -> TableFile:
+    """Read a table definition.
+
+    Args:
+        path: a YAML file; the files that it names are beside it, the folders of runs in the
+            working directory.
+        folder: replaces the folder of the sweep.
+        configs: replace the configurations of the sweep.
+
+    Raises:
+        ValueError: the file, its sweep or its published scores cannot be read; it has a key or a
+            value that no table has, names a row, a data set or a score that is not there, or has
+            nothing to replace by `folder` or `configs`.
+    """
+    content = _read_yaml(path)
+    unknown = sorted(map(str, content.keys() - _KEYS))
+    if unknown:
+        raise ValueError(f"{path}: unknown key {unknown[0]}, expected {', '.join(sorted(_KEYS))}")
+    if ("sweep" in content) == ("rows" in content):
+        raise ValueError(f"{path}: expected either sweep: FILE or rows: [...]")
+    if "sweep" in content:
+        headings, rows, fill_all = rows_of_sweep(path, content["sweep"], folder, configs)
+    else:
+        if folder or configs:
+            raise ValueError(f"{path} has no sweep whose folder or configuration could be replaced")
+        headings, rows = rows_of_list(path, content["rows"])
+        fill_all = None
+    _refuse_shared_folders(path, rows)
+    digits = content.get("digits", 3)
+    if type(digits) is not int or not 1 <= digits <= 6:
+        raise ValueError(f"{path}: digits is {digits!r}, expected an integer from 1 to 6")
+    plot = content.get("plot")
+    if plot is not None and plot not in list(rows[0].values):
+        raise ValueError(f"{path}: plot is {plot!r}, {_expected_axes(rows)}")
+    return TableFile(
+        path=path,
+        title=one_line(path, "title", content.get("title")),
+        notes=tuple(one_line(path, "notes", note) for note in _list(path, content, "notes", [])),
+        datasets=_read_datasets(path, content, rows),
+        metrics=_read_metrics(path, content),
+        digits=digits,
+        label_headings=headings,
+        rows=rows,
+        reference=_find_reference(path, content.get("reference"), rows),
+        plot=plot,
+        fill_all=fill_all,
+    )
+
+
+def _read_yaml(path: Path) -> dict[Any, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds a {type(content).__name__}, expected a table: a mapping")
+    return content
+
+
+def _list(path: Path, content: dict[Any, Any], key: str, default: list[Any]) -> list[Any]:
+    values = content.get(key, default)
+    if not isinstance(values, list):
+        raise ValueError(f"{path}: {key} is {values!r}, expected a list")
+    return values
+
+
+def _refuse_shared_folders(path: Path, rows: Sequence[PlannedRow]) -> None:
+    folders = [run.folder for row in rows for run in row.runs]
+    if twice := [folder for folder in folders if folders.count(folder) > 1]:
+        raise ValueError(
+            f"{path}: {len(twice)} runs share the folder {twice[0]}, expected one folder per run "
+            "(with {seed} in its name)"
+        )
+
+
+def _read_datasets(
+    path: Path, content: dict[Any, Any], rows: Sequence[PlannedRow]
+) -> tuple[str, ...]:
+    names = [one_line(path, "datasets", name) for name in _list(path, content, "datasets", [])]
+    published = sorted({dataset for row in rows for dataset, _ in row.published or () if dataset})
+    if published and not names:
+        raise ValueError(f"{path}: datasets is missing, expected some of {', '.join(published)}")
+    return tuple(dict.fromkeys(names))
+
+
+def _read_metrics(path: Path, content: dict[Any, Any]) -> tuple[str, ...]:
+    metrics = _list(path, content, "metrics", list(_METRICS))
+    for metric in metrics or [None]:
+        if metric not in list(HEADINGS):
+            raise ValueError(
+                f"{path}: unknown score {metric!r} in metrics, expected {', '.join(HEADINGS)}"
+            )
+    return tuple(dict.fromkeys(metrics))
+
+
+def _find_reference(path: Path, reference: Any, rows: Sequence[PlannedRow]) -> int | None:
+    if reference is None:
+        return None
+    axes = rows[0].values
+    if not isinstance(reference, dict) or set(reference) != set(axes):
+        raise ValueError(f"{path}: reference is {reference!r}, expected {', '.join(axes)} of a row")
+    labels = tuple(label_of(reference[axis]) for axis in axes)
+    for position, row in enumerate(rows):
+        if row.labels == labels:
+            return position
+    raise ValueError(
+        f"{path}: reference {', '.join(labels)} is not a row, expected one of "
+        f"{' | '.join(row.name for row in rows)}"
+    )
+
+
+def _expected_axes(rows: Sequence[PlannedRow]) -> str:
+    axes = rows[0].values
+    return f"expected one of {', '.join(axes)}" if axes else "which only a sweep can have"

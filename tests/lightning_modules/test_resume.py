@@ -1,0 +1,71 @@
+"""A run that was killed goes on to the weights of one that was not, bit for bit."""
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lightning_modules.callbacks import StepSeed
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six RGB-D pairs, one of which will be held out."""
+    root = tmp_path_factory.mktemp("data")
+    generator = np.random.default_rng(0)
+    for index in range(6):
+        mask = np.zeros((48, 64), np.uint8)
+        mask[8 + index : 30, 12:40] = 255
+        rgb = generator.integers(0, 256, (48, 64, 3), np.uint8)
+        for name, image in {"RGB": rgb, "depth": rgb[..., 0], "GT": mask}.items():
+            (root / "PAIRS" / name).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(root / "PAIRS" / name / f"{index}.png")
+    return root
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_killed_in_the_middle_of_an_epoch(
+    mutualformer: Callable, pairs: Path, tmp_path: Path, num_workers: int
+) -> None:
+    # The decoder has dropout, and the pairs are augmented.
+    options = [
+        *("--data", "datamodules.RGBDSaliencyDataModule", f"--data.root={pairs}"),
+        *("--data.train_sets=[PAIRS]", "--data.image_size=64", "--data.batch_size=2"),
+        *(f"--data.num_workers={num_workers}", "--trainer.max_epochs=3"),
+    ]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    mutualformer("fit", whole, *options)
+    callback = "{class_path: kill_at_step.KillAtStep, init_args: {step: 3}}"
+    mutualformer(
+        "fit", killed, *options, f"--trainer.callbacks=[{callback}]", returncode=-signal.SIGKILL
+    )
+    last = killed / "checkpoints" / "last.ckpt"
+    assert torch.load(last, weights_only=True)["global_step"] == 2
+    mutualformer("fit", killed, *options, f"--ckpt_path={last}")
+    expected, resumed = (
+        torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+        for folder in (whole, killed)
+    )
+    assert resumed["global_step"] == expected["global_step"] == 6
+    for part in ("state_dict", "optimizer_states", "lr_schedulers"):
+        torch.testing.assert_close(resumed[part], expected[part], rtol=0, atol=0)
+
+
+def test_steps_and_processes_draw_different_numbers() -> None:
+    class At:
+        def __init__(self, current_epoch: int, global_rank: int) -> None:
+            self.current_epoch, self.global_rank = current_epoch, global_rank
+
+    def draw(epoch: int, batch: int, rank: int) -> float:
+        StepSeed().on_train_batch_start(At(epoch, rank), None, None, batch)  # type: ignore[arg-type]
+        return torch.rand(1).item()
+
+    keys = [(epoch, batch, rank) for epoch in range(3) for batch in range(3) for rank in range(2)]
+    drawn = [draw(*key) for key in keys]
+    assert len(set(drawn)) == len(keys)
+    assert [draw(*key) for key in keys] == drawn
