@@ -45,7 +45,7 @@ class RunConfigWriter(SaveConfigCallback):
 
     Only what every command understands is written, so that the file serves `fit`, `test` and
     `predict` alike. Beside it lies `code.diff` if the code differs from its commit. The results of
-    a test run receive its configuration too; a tracked run gets both, and where it runs.
+    a test run receive its configuration too, and a tracked run both, with where it runs.
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -56,20 +56,20 @@ class RunConfigWriter(SaveConfigCallback):
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, ResultsWriter):
                 callback.config = config
-        if stage not in ("fit", "test") or not trainer.is_global_zero:
+        if not trainer.is_global_zero:
             return
-        changes = Path(trainer.default_root_dir) / "code.diff"
-        if stage == "fit":
-            text = yaml.safe_dump(config, sort_keys=False)
-            write_atomically(changes.with_name("config.yaml"), lambda f: f.write(text.encode()))
-            changes.unlink(missing_ok=True)
-            patch = git_changes()
-            if patch is not None:
-                write_atomically(changes, lambda file: file.write(patch))
         environment = describe_environment(trainer.strategy.root_device, trainer.world_size)
         send_configuration(trainer, {**config, **environment})
-        if stage == "fit" and changes.is_file():
-            send_file(trainer, changes)
+        if stage == "fit":
+            folder = Path(trainer.default_root_dir)
+            text = yaml.safe_dump(config, sort_keys=False)
+            _write(folder / "config.yaml", text.encode())
+            patch = git_changes()
+            if patch is None:
+                (folder / "code.diff").unlink(missing_ok=True)
+            else:
+                _write(folder / "code.diff", patch)
+                send_file(trainer, folder / "code.diff")
 
 
 class BriefParser(LightningArgumentParser):
@@ -216,6 +216,10 @@ class MutualFormerCLI(LightningCLI):
         if self.config.subcommand == "fit" and given is not False:
             loggers = [CSVLogger(trainer.default_root_dir, "logs"), *loggers]
         return super().instantiate_trainer(**kwargs, logger=loggers or False)
+
+
+def _write(path: Path, content: bytes) -> None:
+    write_atomically(path, lambda file: file.write(content))
 
 
 def _find_checkpoint(folder: Path) -> Path:
