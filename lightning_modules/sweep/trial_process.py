@@ -28,6 +28,7 @@ from lightning_modules.sweep.trial_settings import check_settings, read_settings
 # first one's command again.
 TRAINING_COMMAND = (sys.executable, "-m", "lightning_modules.main", "fit")
 POLL_INTERVAL = 0.2  # seconds
+_WANDB_LOGGER = "lightning_modules.tracking.WandbRunLogger"
 _SECONDS_TO_END = 30
 # Sent by somebody who wants a process to stop, unlike SIGKILL (out of memory) and SIGSEGV.
 _STOPPED_BY = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -149,6 +150,8 @@ def _training_command(trial: Trial, checkpoint: Path | None) -> list[str]:
         command.append(f"--config={config}")
     command += [*trial.arguments, f"--trainer.default_root_dir={trial.folder}"]
     command.append("--test_after_fit=true")
+    if "WANDB_SWEEP_ID" in os.environ:  # wandb agent has a run for this trial, and waits for scores
+        command.append(f"--trainer.logger={_WANDB_LOGGER}")
     if checkpoint is not None:
         command.append(f"--ckpt_path={checkpoint}")
     return command

@@ -52,6 +52,17 @@ def write_checkpoint(folder: Path, name: str) -> Path:
     return path
 
 
+def test_under_wandb_agent_a_trial_logs_to_its_run(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end(started(trial))
+    assert "WandbRunLogger" not in end_of_log(trial.folder)
+    monkeypatch.setenv("WANDB_SWEEP_ID", "abc")
+    (trial.folder / "results.json").unlink()
+    end(started(trial))
+    assert "--trainer.logger=lightning_modules.tracking.WandbRunLogger" in end_of_log(trial.folder)
+
+
 def test_a_trial_is_run_once(trial: Trial) -> None:
     assert read_state(trial.folder) is TrialState.WAITING
     assert end(started(trial)) is Outcome.DONE
