@@ -31,7 +31,13 @@ from lightning_modules.user_errors import exit_on_user_error
 from lightning_modules.write_atomically import write_atomically
 
 DEFAULT_RUN_FOLDER = "runs/unnamed"
-OPTIONS_OF_ONE_COMMAND = ("ckpt_path", "weights_only", "verbose", "return_predictions")
+OPTIONS_OF_ONE_COMMAND = (
+    "ckpt_path",
+    "weights_only",
+    "verbose",
+    "return_predictions",
+    "test_after_fit",
+)
 
 
 class RunConfigWriter(SaveConfigCallback):
@@ -81,7 +87,36 @@ class MutualFormerCLI(LightningCLI):
 
     The run folder is `trainer.default_root_dir`: configuration, checkpoints, logs, results and
     maps all land there.
+
+    Args:
+        arguments: the command and its options.
+        parser_class: how mistakes in them are reported.
     """
+
+    def __init__(
+        self, arguments: list[str], parser_class: type[LightningArgumentParser] = BriefParser
+    ) -> None:
+        super().__init__(
+            SaliencyModule,
+            LightningDataModule,
+            subclass_mode_data=True,
+            save_config_callback=RunConfigWriter,
+            seed_everything_default=0,
+            trainer_defaults={
+                "callbacks": [
+                    EqualForwardPasses(),
+                    StepSeed(),
+                    LearningCurves(),
+                    PerImageScoresWriter(),
+                    # Last: where the results are, the test is complete.
+                    ResultsWriter(),
+                ]
+            },
+            auto_configure_optimizers=False,
+            parser_class=parser_class,
+            parser_kwargs={"allow_abbrev": False},
+            args=arguments,
+        )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the outputs of a run, each configurable under its own name."""
@@ -91,8 +126,33 @@ class MutualFormerCLI(LightningCLI):
         parser.add_lightning_class_args(ContactSheet, "contact_sheet")
         parser.add_lightning_class_args(AffinityMaps, "affinity_maps")
 
+    def _prepare_subcommand_parser(
+        self, klass: type, subcommand: str, **kwargs: Any
+    ) -> LightningArgumentParser:
+        """Add what only one command has."""
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        if subcommand == "fit":
+            parser.add_argument(
+                "--test_after_fit",
+                type=bool,
+                default=False,
+                help="Afterwards, score the best checkpoint on the test sets.",
+            )
+        return parser
+
     def _parse_ckpt_path(self) -> None:
         """Keep what the user typed: Lightning would let the checkpoint's settings win over it."""
+
+    def _set_seed(self) -> None:
+        """Refuse a seed that is none, and set it."""
+        self.check_seed()
+        super()._set_seed()
+
+    def check_seed(self) -> None:
+        """Raise ``ValueError`` for a seed outside the range of the libraries' generators."""
+        seed = self._get(self.config, "seed_everything")
+        if not 0 <= seed < 2**32:
+            raise ValueError(f"seed_everything is {seed}, expected an integer in [0, 2^32)")
 
     def before_instantiate_classes(self) -> None:
         """Check the run folder and the checkpoint before anything expensive is built."""
@@ -120,8 +180,25 @@ class MutualFormerCLI(LightningCLI):
     def before_fit(self) -> None:
         """Check the data before the trainer creates anything in the run folder."""
         self.datamodule.setup(self.subcommand)
+        if self._tests_after_fit:
+            self.datamodule.setup("test")
 
     before_validate = before_test = before_predict = before_fit
+
+    def after_fit(self) -> None:
+        """Test in the same process, so that the scores reach the same logger, if asked to."""
+        if self._tests_after_fit:
+            self.trainer.test(
+                self.model,
+                datamodule=self.datamodule,
+                ckpt_path=_find_checkpoint(Path(self.trainer.default_root_dir)),
+                weights_only=True,
+                verbose=False,  # ResultsWriter prints the table
+            )
+
+    @property
+    def _tests_after_fit(self) -> bool:
+        return bool(self.config[self.subcommand].get("test_after_fit"))
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer; `fit` always logs to CSV files in the run folder, unless told not to.
@@ -170,32 +247,14 @@ def _check_checkpoint(path: Path) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one training command; returns its exit code."""
-    _silence_what_users_cannot_act_on()
+    silence_what_users_cannot_act_on()
     with exit_on_user_error():
-        MutualFormerCLI(
-            SaliencyModule,
-            LightningDataModule,
-            subclass_mode_data=True,
-            save_config_callback=RunConfigWriter,
-            seed_everything_default=0,
-            trainer_defaults={
-                "callbacks": [
-                    EqualForwardPasses(),
-                    StepSeed(),
-                    LearningCurves(),
-                    ResultsWriter(),
-                    PerImageScoresWriter(),
-                ]
-            },
-            auto_configure_optimizers=False,
-            parser_class=BriefParser,
-            parser_kwargs={"allow_abbrev": False},
-            args=arguments,
-        )
+        MutualFormerCLI(arguments)
     return 0
 
 
-def _silence_what_users_cannot_act_on() -> None:
+def silence_what_users_cannot_act_on() -> None:
+    """Hide the warnings of libraries about what is as it should be."""
     # Scores are already reduced over processes when they are logged.
     warnings.filterwarnings("ignore", message=r".*recommended to use `self.log.*sync_dist=True")
     # How many cores to load data with is the user's decision, and 0 is right for small scenes.

@@ -3,7 +3,13 @@
 import sys
 from importlib import metadata
 
-from lightning_modules import compare_command, evaluate_command, table_command
+from lightning_modules import (
+    compare_command,
+    evaluate_command,
+    sweep_command,
+    table_command,
+    trial_command,
+)
 
 USAGE = """usage: mutualformer <command> [options]
 
@@ -16,14 +22,22 @@ commands:
   evaluate  score saliency maps on disk                       mutualformer evaluate --predictions DIR
                                                                 --ground-truth DIR
   compare   say whether two runs or sets of maps differ       mutualformer compare RUN_A RUN_B
-  table     set runs beside published numbers             mutualformer table experiments/tables/FILE
+  sweep     run all trials of an ablation                     mutualformer sweep FILE
+  trial     run one of them, as wandb agent does
+  table     set runs beside published numbers                 mutualformer table experiments/tables/FILE
 
 mutualformer <command> --help lists the options of a command; --print_config shows the resolved
 configuration of the first four. MUTUALFORMER_TRACEBACK=1 shows where an error was raised.
 """  # noqa: E501
 
 TRAINER_COMMANDS = ("fit", "validate", "test", "predict")
-OTHER_COMMANDS = ("evaluate", "compare", "table")
+OTHER_COMMANDS = {
+    "evaluate": evaluate_command.run,
+    "compare": compare_command.run,
+    "sweep": sweep_command.run,
+    "trial": trial_command.run,
+    "table": table_command.run,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,12 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
     if arguments[0] == "--version":
         print(f"mutualformer {metadata.version('mutualformer')}")
         return 0
-    if arguments[0] == "evaluate":
-        return evaluate_command.run(arguments[1:])
-    if arguments[0] == "compare":
-        return compare_command.run(arguments[1:])
-    if arguments[0] == "table":
-        return table_command.run(arguments[1:])
+    if arguments[0] in OTHER_COMMANDS:
+        return OTHER_COMMANDS[arguments[0]](arguments[1:])
     if arguments[0] not in TRAINER_COMMANDS:
         print(
             f"error: unknown command {arguments[0]!r}, expected one of "

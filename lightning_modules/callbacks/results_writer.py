@@ -78,8 +78,8 @@ class ResultsWriter(Callback):
             "protocol": PROTOCOL,
             "seed": _seed(),
             "checkpoint": str(trainer.ckpt_path) if trainer.ckpt_path else None,
-            **describe_environment(trainer.strategy.root_device, trainer.world_size),
             "config": self.config,
+            **describe_environment(trainer.strategy.root_device, trainer.world_size),
             "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         }
         self.path = Path(trainer.default_root_dir) / "results.json"

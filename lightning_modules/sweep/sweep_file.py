@@ -1,6 +1,7 @@
 """Read a sweep file in Weights & Biases' format and enumerate its trials."""
 
 import itertools
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,11 +10,13 @@ from typing import Any
 
 import yaml
 
-from lightning_modules.sweep.trial_name import trial_name
+from lightning_modules.sweep.trial_name import trial_name, value_text
 
 _EXPECTED_COMMAND = (
     "[mutualformer, trial, --folder, FOLDER, --config, FILE, ${args}], with one --config or more"
 )
+# What a trial settles by itself.
+_RESERVED = ("config", "ckpt_path", "test_after_fit", "trainer.default_root_dir")
 
 
 class SweepError(ValueError):
@@ -37,15 +40,21 @@ class Trial:
     @property
     def arguments(self) -> list[str]:
         """The parameters as Weights & Biases' agent writes them: `--name=value`."""
-        return [f"--{name}={value}" for name, value in self.parameters.items()]
+        texts = {name: "null" if x is None else str(x) for name, x in self.parameters.items()}
+        return [f"--{name}={text}" for name, text in texts.items()]
 
     @property
-    def command(self) -> str:
-        """The shell command that runs this trial."""
+    def words(self) -> list[str]:
+        """The command that runs this trial."""
         words = ["mutualformer", "trial", "--folder", str(self.folder.parent)]
         for config in self.configs:
             words += ["--config", str(config)]
-        return shlex.join([*words, *self.arguments])
+        return [*words, *self.arguments]
+
+    @property
+    def command(self) -> str:
+        """The command as a line for a shell."""
+        return shlex.join(self.words)
 
 
 @dataclass(frozen=True)
@@ -127,6 +136,10 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _values(path: Path, name: Any, given: Any) -> list[Any]:
+    if not isinstance(name, str) or not re.fullmatch(r"\w+(\.\w+)*", name, flags=re.ASCII):
+        raise SweepError(f"{path}: parameters holds {name!r}, expected a dotted name")
+    if name in _RESERVED:
+        raise SweepError(f"{path}: {name} cannot be swept: every trial has its own")
     if not isinstance(given, dict) or not ({"value", "values"} & given.keys()):
         raise SweepError(
             f"{path}: parameter {name} is {given!r}, expected values: [...] or value: ...; write "
@@ -141,9 +154,10 @@ def _values(path: Path, name: Any, given: Any) -> list[Any]:
                 f"{path}: {name} has the value {value!r}, which W&B cannot hand to a command; "
                 "expected numbers, text or lists"
             )
-    repeated = [value for index, value in enumerate(values) if value in values[:index]]
+    texts = [value_text(value) for value in values]
+    repeated = [text for index, text in enumerate(texts) if text in texts[:index]]
     if repeated:
-        raise SweepError(f"{path}: {name} has the value {repeated[0]!r} twice")
+        raise SweepError(f"{path}: {name} has the value {repeated[0]} twice")
     return values
 
 

@@ -30,6 +30,20 @@ def short_names(parameters: Iterable[str]) -> dict[str, str]:
             lengths[name] += 1
 
 
+def value_text(value: object) -> str:
+    """Write a value the same way whether it comes from a file or from a command line.
+
+    >>> value_text(0.0), value_text(0), value_text([8, 16.0]), value_text("inf")
+    ('0', '0', '[8,16]', 'inf')
+    """
+    if isinstance(value, list):
+        items = (x if isinstance(x, int | float | list) else repr(x) for x in value)
+        return f"[{','.join(map(value_text, items))}]"
+    if isinstance(value, float) and value == (short := float(f"{value:g}")):
+        return f"{short:g}"
+    return str(value)
+
+
 def trial_name(parameters: Mapping[str, object]) -> str:
     """Name a trial by its parameters, in a form that is safe as a folder name.
 
@@ -40,15 +54,18 @@ def trial_name(parameters: Mapping[str, object]) -> str:
     'epsilon=0.3,seed_everything=1'
     """
     names = short_names(parameters)
-    exact = ",".join(f"{names[name]}={_text(parameters[name])}" for name in sorted(parameters))
-    safe = re.sub(r"[^\w.+,=\[\]-]", "_", exact.replace(", ", ","), flags=re.ASCII)
-    if safe == exact.replace(", ", ",") and len(safe) <= _MAX_LENGTH:
-        return safe
-    digest = hashlib.sha256(exact.encode()).hexdigest()[:8]
-    return f"{safe[: _MAX_LENGTH - 9]}-{digest}"
-
-
-def _text(value: object) -> str:
-    if isinstance(value, float) and value == (short := float(f"{value:g}")):
-        return f"{short:g}"
-    return str(value)
+    exact, safe = [], []
+    for parameter in sorted(parameters):
+        value = parameters[parameter]
+        text = value_text(value)
+        # Text could otherwise pose as a list, or as a parameter of its own.
+        allowed = r"\w.+," + (r"\[\]" if isinstance(value, list) else "")
+        if isinstance(value, str):
+            allowed = r"\w.+"
+        exact.append(f"{names[parameter]}={text}")
+        safe.append(f"{names[parameter]}={re.sub(rf'[^{allowed}-]', '_', text, flags=re.ASCII)}")
+    name = ",".join(safe)
+    if safe == exact and len(name) <= _MAX_LENGTH:
+        return name
+    digest = hashlib.sha256("\0".join(exact).encode()).hexdigest()[:8]
+    return f"{name[: _MAX_LENGTH - 9]}-{digest}"

@@ -93,6 +93,35 @@ def test_the_saved_configuration_serves_test_and_predict(trained: Path) -> None:
     assert main(["validate", *config]) == 0
 
 
+def test_fit_tests_the_best_checkpoint_if_asked_to_also_when_it_has_finished_before(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "run"
+    assert run("fit", folder, "--test_after_fit=true") == 0
+    results = json.loads((folder / "results.json").read_text())
+    assert results["checkpoint"].endswith("best.ckpt")
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert not {"test_after_fit", "ckpt_path"} & config.keys()
+    last = folder / "checkpoints" / "last.ckpt"
+    trained = last.read_bytes()
+    (folder / "results.json").unlink()
+    assert run("fit", folder, "--test_after_fit=true", f"--ckpt_path={last}") == 0
+    assert read_scores(folder) == results["scores"]["synthetic"]
+    assert last.read_bytes() == trained
+    assert run("test", folder) == 0
+    assert read_scores(folder) == results["scores"]["synthetic"]
+
+
+def test_data_to_test_on_after_fit_is_looked_for_before_it(
+    image_root: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = folder_data(image_root, "--data.train_sets=[PAIRS]", "--data.test_sets=[NONE]")
+    with pytest.raises(SystemExit, match="2"):
+        run("fit", tmp_path / "run", *data, "--test_after_fit=true")
+    assert "NONE" in capfd.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_what_the_user_types_wins_over_the_checkpoint(trained: Path) -> None:
     assert run("test", trained) == 0
     before = read_scores(trained)
@@ -175,6 +204,7 @@ def test_without_validation_data_the_last_checkpoint_serves(
         (["--trainer.limit_train_batches=-3"], "limit_train_batches"),
         (["--checkpoint.monitor=test/synthetic/s_measure"], "must not be chosen on a test set"),
         (["--data.num_train=0"], "num_train"),
+        (["--seed_everything=-1"], "seed_everything is -1, expected"),
         (["--ckpt_path=nowhere.ckpt"], "there is no such file"),
         (["--config=nowhere.yaml"], "File does not exist"),
         (["--data=datamodules.RGBDSaliencyDataModule"], "--data.train_sets"),
@@ -254,6 +284,8 @@ def test_a_defect_of_ours_keeps_its_traceback(
         (["--version"], 0),
         (["evaluate", "--help"], 0),
         (["compare", "--help"], 0),
+        (["sweep", "--help"], 0),
+        (["trial", "--help"], 0),
     ],
 )
 def test_help_does_not_wait_for_torch(arguments: list[str], code: int) -> None:
@@ -269,4 +301,5 @@ def test_help_does_not_wait_for_torch(arguments: list[str], code: int) -> None:
 
 def test_an_unknown_command_names_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train"]) == 2
-    assert "fit, validate, test, predict, evaluate, compare" in capsys.readouterr().err
+    known = "fit, validate, test, predict, evaluate, compare, sweep, trial, table"
+    assert known in capsys.readouterr().err

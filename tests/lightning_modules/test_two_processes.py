@@ -60,7 +60,7 @@ def test_two_processes_give_what_one_gives(
     overlay.write_text(f"trainer: {{devices: 2, strategy: {spelling}}}")
     on_two = [*SAME, "--config", str(overlay), "--data.batch_size=2"]
 
-    mutualformer("fit", two, *on_two, "--trainer.max_epochs=2")
+    mutualformer("fit", two, *on_two, "--trainer.max_epochs=2", "--test_after_fit=true")
     assert curve(two) == pytest.approx(curve(one), rel=1e-4)
     expected = weights(one)
     assert weights(two).keys() == expected.keys()
@@ -68,10 +68,9 @@ def test_two_processes_give_what_one_gives(
         torch.testing.assert_close(weight, expected[name], rtol=1e-2, atol=1e-3)
 
     # Five images: the processes get three and two.
+    together = results(two)
     mutualformer("test", two, *SAME)
     alone = results(two)
-    mutualformer("test", two, *on_two)
-    together = results(two)
     assert (alone.pop("world_size"), together.pop("world_size")) == (1, 2)
     assert together == alone and alone["num_images"] == {"synthetic": 5}
 

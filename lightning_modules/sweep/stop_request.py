@@ -1,0 +1,34 @@
+"""Notice that somebody asks this process to stop, at a moment of its own choosing."""
+
+import signal
+
+
+class StopRequest:
+    """Within this context, SIGINT and SIGTERM are noted instead of ending the process.
+
+    So a training is never started and then forgotten.
+
+    Attributes:
+        signum: the signal that came; None before.
+    """
+
+    def __init__(self) -> None:
+        self.signum: int | None = None
+
+    def __enter__(self) -> "StopRequest":
+        self._before = {
+            signum: signal.signal(signum, self._note) for signum in (signal.SIGINT, signal.SIGTERM)
+        }
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for signum, handler in self._before.items():
+            signal.signal(signum, handler)
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of a process that a signal ended, as shells count it."""
+        return 128 + (self.signum or 0)
+
+    def _note(self, signum: int, _frame: object) -> None:
+        self.signum = signum

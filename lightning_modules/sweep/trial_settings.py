@@ -1,0 +1,105 @@
+"""The settings a trial was asked to run with, so that two experiments never share a folder."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lightning_modules.sweep.sweep_file import SweepError
+from lightning_modules.sweep.trial_name import value_text
+from lightning_modules.write_atomically import write_atomically
+
+_NAME = "trial.json"
+# These may differ between machines or between attempts: they change no score.
+_WITHOUT_EFFECT = {
+    "trainer.accelerator",
+    "trainer.default_root_dir",
+    "trainer.enable_model_summary",
+    "trainer.enable_progress_bar",
+    "trainer.log_every_n_steps",
+    "trainer.strategy",
+    "data.eval_batch_size",
+    "data.num_workers",
+    "data.root",
+}
+_WITHOUT_EFFECT_BELOW = ("trainer.logger", "trainer.callbacks", "trainer.plugins")
+
+
+def read_settings(configs: Sequence[Path], parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Lay configurations and parameters over each other.
+
+    This is what was typed, by dotted name, without defaults: enough to tell two experiments apart.
+
+    Raises:
+        SweepError: a configuration is missing or is no YAML mapping.
+    """
+    settings: dict[str, Any] = {}
+    for path in configs:
+        settings.update(flatten(_read_yaml(path)))
+    settings.update(parameters)
+    return {name: value_text(value) for name, value in settings.items()}
+
+
+def check_settings(folder: Path, settings: Mapping[str, str]) -> None:
+    """Refuse a folder in which the same trial was run with other settings.
+
+    Raises:
+        SweepError: says which setting differs.
+    """
+    try:
+        there = json.loads((folder / _NAME).read_bytes())
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        raise SweepError(f"{folder / _NAME} cannot be read: {error}; delete {folder}") from error
+    if not isinstance(there, dict):
+        raise SweepError(f"{folder / _NAME} holds no settings of a trial: delete {folder}")
+    for name in sorted(there.keys() | settings.keys()):
+        if _has_effect(name) and there.get(name) != settings.get(name):
+            raise SweepError(
+                f"{folder} holds a trial with {name} = {there.get(name, '(not given)')}, now it is "
+                f"{settings.get(name, '(not given)')}: choose another --folder, or delete it"
+            )
+
+
+def write_settings(folder: Path, settings: Mapping[str, str]) -> None:
+    """Record what a trial is run with."""
+    text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
+    write_atomically(folder / _NAME, lambda file: file.write(text.encode()))
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Turn nested settings into dotted ones.
+
+    >>> flatten({"network": {"init_args": {"fusion": {"epsilon": 0.3}}, "class_path": "Net"}})
+    {'network.fusion.epsilon': 0.3, 'network.class_path': 'Net'}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = prefix if key == "init_args" else f"{prefix}.{key}" if prefix else str(key)
+        if isinstance(value, Mapping) and value:
+            flat.update(flatten(value, name))
+        else:
+            flat[name] = value
+    return flat
+
+
+def _has_effect(name: str) -> bool:
+    return name not in _WITHOUT_EFFECT and not name.startswith(_WITHOUT_EFFECT_BELOW)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SweepError(f"--config {path} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise SweepError(f"--config {path} is not valid YAML: {reason}") from error
+    if not isinstance(content, dict):
+        raise SweepError(
+            f"--config {path} holds a {type(content).__name__}, expected settings: a mapping"
+        )
+    return content

@@ -1,0 +1,96 @@
+"""Every shipped sweep file runs here as well as with `wandb sweep` and `wandb agent`."""
+
+import json
+import re
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lightning_modules.main import main
+from lightning_modules.sweep.sweep_file import read_sweep
+from lightning_modules.sweep.trial_name import trial_name
+from lightning_modules.trial_command import parse_parameters
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+ABLATIONS = sorted((REPOSITORY / "experiments" / "ablations").glob("*.yaml"))
+each_file = pytest.mark.parametrize("path", ABLATIONS, ids=lambda path: path.stem)
+
+
+def test_there_is_one_for_every_choice_in_the_fusion() -> None:
+    assert [path.stem for path in ABLATIONS] == [
+        *("affinity", "epsilon", "fusion", "initial_affinity", "num_iterations", "stages")
+    ]
+
+
+@each_file
+def test_says_what_it_shows_and_what_it_costs(path: Path) -> None:
+    header = path.read_text().split("\nname:")[0]
+    assert all(line.startswith("#") for line in header.splitlines())
+    file = f"experiments/ablations/{path.name}"
+    assert f"mutualformer sweep {file}\n" in header
+    assert f"wandb sweep {file}" in header
+    match = re.search(r"Cost \(estimate\): (\d+) trainings", header)
+    sweep = read_sweep(path)
+    assert match is not None
+    assert int(match[1]) == len(sweep.trials)
+    assert sweep.axes["seed_everything"] == [0, 1, 2]
+    assert sweep.folder == Path("runs/ablations") / path.stem
+    assert sweep.description
+
+
+@each_file
+def test_every_trial_can_be_run(
+    path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    assert main(["sweep", str(path), "--folder", str(tmp_path / "runs"), "--dry-run"]) == 0
+    trials = read_sweep(path).trials
+    assert capsys.readouterr().out.count("mutualformer trial") == len(trials)
+    assert len({trial.folder for trial in trials}) == len(trials)
+
+
+@each_file
+def test_the_agent_of_wandb_starts_the_same_trials(path: Path) -> None:
+    utils = pytest.importorskip("wandb.sdk.launch.sweeps.utils", reason="wandb is not installed")
+    content = utils.load_sweep_config(str(path))
+    # A server may reorder parameters.
+    for trial in read_sweep(path).trials:
+        given = {name: {"value": x} for name, x in reversed(trial.parameters.items())}
+        variables = utils.create_sweep_command_args({"args": given})
+        variables["env"] = ["/usr/bin/env"]
+        words: list[str] = []
+        for word in utils.create_sweep_command(list(content["command"])):
+            name = re.fullmatch(r"\$\{(.*)\}", word)
+            words += variables[name[1]] if name else [word]
+        assert words[:3] == ["/usr/bin/env", "mutualformer", "trial"]
+        parameters = parse_parameters([word for word in words[3:] if "=" in word])
+        assert parameters == trial.parameters
+        assert Path(words[words.index("--folder") + 1]) / trial_name(parameters) == trial.folder
+
+
+@each_file
+def test_fits_the_schema_of_wandb(path: Path) -> None:
+    jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
+    schema = _schema_of_wandb()
+    jsonschema.Draft7Validator.check_schema(schema)
+    validator = jsonschema.Draft7Validator(schema)
+    assert [
+        error.message for error in validator.iter_errors(yaml.safe_load(path.read_text()))
+    ] == []
+    assert list(validator.iter_errors({"method": "grid", "parameters": {"a": {"vaules": [1]}}}))
+
+
+def _schema_of_wandb() -> dict[str, Any]:
+    # The package itself needs numpy < 2; its schema does not.
+    try:
+        files = metadata.files("sweeps") or []
+    except metadata.PackageNotFoundError:
+        pytest.skip("W&B's schema is not installed: pip install --no-deps sweeps")
+    path = next(Path(str(file.locate())) for file in files if file.name == "schema.json")
+    return json.loads(path.read_text())

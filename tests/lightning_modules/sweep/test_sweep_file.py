@@ -1,0 +1,119 @@
+"""Sweep files: which trials they mean, and what is refused."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lightning_modules.main import main
+from lightning_modules.sweep.sweep_file import read_sweep
+from lightning_modules.sweep.trial_name import trial_name
+from lightning_modules.trial_command import parse_parameters
+
+WriteSweep = Callable[..., Path]
+
+
+def test_all_combinations_with_the_last_axis_fastest(write_sweep: WriteSweep) -> None:
+    path = write_sweep({"a.x": {"values": [1, "inf"]}, "b": {"value": 5}, "c": {"values": [0, 1]}})
+    sweep = read_sweep(path)
+    assert [list(trial.parameters.values()) for trial in sweep.trials] == [
+        *([1, 5, 0], [1, 5, 1]),
+        *(["inf", 5, 0], ["inf", 5, 1]),
+    ]
+    assert sweep.trials[2].arguments == ["--a.x=inf", "--b=5", "--c=0"]
+    assert sweep.trials[2].folder == sweep.folder / "x=inf,b=5,c=0"
+
+
+def test_folder_and_configurations_can_be_replaced(write_sweep: WriteSweep) -> None:
+    sweep = read_sweep(write_sweep(), folder=Path("f"), configs=[Path("one"), Path("two")])
+    assert sweep.trials[0].words == [
+        *("mutualformer", "trial", "--folder", "f", "--config", "one", "--config", "two"),
+        "--model.network.fusion.epsilon=0.0",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"method": "random"}, "wandb sweep"),
+        ({"method": "bayes"}, "wandb sweep"),
+        ({"method": "grdi"}, "method is 'grdi', expected grid"),
+        ({"parameters": {}}, "parameters is {}, expected a non-empty mapping"),
+        ({"parameters": {"a": {"values": []}}}, "values of a is [], expected a non-empty list"),
+        ({"parameters": {"a": {"min": 0, "max": 1}}}, "parameter a is"),
+        ({"parameters": {"a": {"parameters": {"b": {"value": 1}}}}}, "with dots"),
+        ({"parameters": {"a": {"values": [1, None]}}}, "a has the value None"),
+        ({"parameters": {"a": {"values": [0, 0.0]}}}, "a has the value 0 twice"),
+        ({"parameters": {"a": {"values": [1, "1"]}}}, "a has the value 1 twice"),
+        ({"parameters": {"a b": {"values": [1]}}}, "'a b', expected a dotted name"),
+        ({"parameters": {"trainer.default_root_dir": {"value": "x"}}}, "cannot be swept"),
+        ({"command": None}, "command is None, expected [mutualformer, trial"),
+        ({"command": ["mutualformer", "fit", "${args}"]}, "expected [mutualformer, trial"),
+        ({"command": ["mutualformer", "trial", "--folder", "f", "${args}"]}, "--config"),
+    ],
+)
+def test_what_cannot_be_run_is_named(
+    settings: dict[str, object],
+    words: str,
+    write_sweep: WriteSweep,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = write_sweep(**settings)
+    assert main(["sweep", str(path)]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith(f"error: {path}")
+    assert words in message
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(None, "No such file"), ("a: [", "not valid YAML"), ("[]", "holds a list")],
+)
+def test_what_is_no_sweep_file_is_named(
+    content: str | None, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "sweep.yaml"
+    if content is not None:
+        path.write_text(content)
+    assert main(["sweep", str(path), "--status"]) == 2
+    assert words in capsys.readouterr().err
+
+
+AWKWARD = [
+    *(0, 1e-5, 0.1 + 0.2, True, "inf", "a b", "a  b", "a,b", "a, b", "x=1", "[1]", "é", "a/b"),
+    *([8, 16], ["a,b"], ["a", "b"], [[1], [2]], "x" * 300, "x" * 299 + "y"),
+]
+
+
+def test_a_folder_per_set_of_parameters() -> None:
+    names = [trial_name({"m.value": value}) for value in AWKWARD]
+    assert len(set(names)) == len(AWKWARD)
+    assert all(len(name) <= 200 and "/" not in name and " " not in name for name in names)
+    assert trial_name({"a.name": 1, "b.name": 2}) == "a.name=1,b.name=2"
+    assert trial_name({"a.x": 1, "b.x": 2}) == "a.x=1,b.x=2"
+
+
+@pytest.mark.parametrize("value", [x for x in AWKWARD if x != "[1]"])
+def test_a_trial_has_one_folder_whoever_starts_it(value: object) -> None:
+    parameters = {"m.value": value, "a": 0.0}
+    read_back = parse_parameters(["--a=0", f"--m.value={value}"])
+    assert trial_name(read_back) == trial_name(parameters)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--a", "1"], "'--a' is no parameter"),
+        (["--a="], "'--a=' is no parameter"),
+        (["--a=1", "--a=2"], "--a is given twice"),
+        ([], "no parameters"),
+    ],
+)
+def test_a_trial_needs_parameters(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["trial", "--folder", "f", "--config", "c", *words])
+    assert message in capsys.readouterr().err
