@@ -112,6 +112,7 @@ def test_an_agents_run_is_used(track, tmp_path, monkeypatch, read_records):
     (part,) = (folder / "wandb").glob("offline-run-*")
     run = next(r.run for r in read_records(part / "run-fromagent.wandb") if r.HasField("run"))
     assert (run.run_id, run.sweep_id) == ("fromagent", "asweep")
+    assert run.project == "of the sweep"
     assert (folder / "wandb_run_id.txt").read_text().strip() == "fromagent"
 
 
