@@ -31,6 +31,7 @@ def logged(records, *names):
     return [value for value in values if value is not None]
 
 
+@pytest.mark.slow
 def test_all_commands_on_a_folder_are_one_offline_run(track, read_records, tmp_path, caplog):
     folder = tmp_path / "some run"
     assert track("fit", folder) == 0
@@ -111,6 +112,7 @@ def test_an_agents_run_is_used(track, tmp_path, monkeypatch, read_records):
     (part,) = (folder / "wandb").glob("offline-run-*")
     run = next(r.run for r in read_records(part / "run-fromagent.wandb") if r.HasField("run"))
     assert (run.run_id, run.sweep_id) == ("fromagent", "asweep")
+    assert run.project == "of the sweep"
     assert (folder / "wandb_run_id.txt").read_text().strip() == "fromagent"
 
 
@@ -125,6 +127,7 @@ def test_without_wandb_the_overlay_says_what_to_install(track, tmp_path, monkeyp
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_without_the_overlay_nothing_of_wandb_is_needed_or_asked_for(tmp_path):
     tiny = Path(__file__).parents[1] / "tiny.yaml"
     program = f"""
