@@ -7,7 +7,6 @@ import warnings
 from pathlib import Path
 from typing import Any, NoReturn
 
-import torch
 import yaml
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -24,6 +23,13 @@ from lightning_modules.callbacks import (
     RunCheckpoint,
     StepSeed,
 )
+from lightning_modules.checkpoints import (
+    AtomicCheckpointIO,
+    Resume,
+    check_checkpoint,
+    checkpoint_to_continue,
+    find_checkpoint,
+)
 from lightning_modules.provenance import describe_environment, git_changes
 from lightning_modules.saliency_module import SaliencyModule
 from lightning_modules.tracking import WandbRunLogger, send_configuration, send_file
@@ -37,6 +43,7 @@ OPTIONS_OF_ONE_COMMAND = (
     "verbose",
     "return_predictions",
     "test_after_fit",
+    "resume",
 )
 
 
@@ -138,6 +145,12 @@ class MutualFormerCLI(LightningCLI):
                 default=False,
                 help="Afterwards, score the best checkpoint on the test sets.",
             )
+            parser.add_argument(
+                "--resume",
+                type=Resume,
+                default="auto",
+                help="auto: continue the run in the folder, if there is one; never: refuse to.",
+            )
         return parser
 
     def _parse_ckpt_path(self) -> None:
@@ -160,22 +173,31 @@ class MutualFormerCLI(LightningCLI):
         if self.config.subcommand in ("validate", "predict"):
             config.trainer.logger = False  # these have nothing to keep
         folder = Path(config.trainer.default_root_dir)
-        checkpoints = folder / "checkpoints"
         if self.config.subcommand == "fit":
-            # Other ranks are started while the first may already be writing.
-            first_process = int(os.environ.get("LOCAL_RANK", 0)) == 0
-            if not config.ckpt_path and first_process and any(checkpoints.glob("*.ckpt")):
-                raise ValueError(
-                    f"{folder} already holds a trained run. Continue it with "
-                    f"--ckpt_path {checkpoints / 'last.ckpt'}, choose another folder with "
-                    "--trainer.default_root_dir, or delete it"
-                )
+            if not config.ckpt_path:
+                self._continue_run(folder)
         elif not config.ckpt_path:
-            config.ckpt_path = str(_find_checkpoint(folder))
+            config.ckpt_path = str(find_checkpoint(folder))
         if config.ckpt_path:
-            _check_checkpoint(Path(config.ckpt_path))
+            check_checkpoint(Path(config.ckpt_path))
         if self.config.subcommand == "test":
             config.verbose = False  # ResultsWriter prints the table
+
+    def _continue_run(self, folder: Path) -> None:
+        config = self.config[self.config.subcommand]
+        # Other processes are started while the first may already be writing.
+        first_process = int(os.environ.get("LOCAL_RANK", 0)) == 0
+        resume: Resume = config.resume if first_process else "auto"
+        checkpoint = checkpoint_to_continue(folder, self._resolved_config(), resume)
+        if checkpoint is not None:
+            config.ckpt_path = str(checkpoint)
+            if first_process:
+                print(f"Continuing the run in {folder} from {checkpoint.name}", file=sys.stderr)
+
+    def _resolved_config(self) -> dict[str, Any]:
+        subcommand = self.config.subcommand
+        text = self._parser(subcommand).dump(self.config[subcommand], skip_none=False)
+        return yaml.safe_load(text)
 
     def before_fit(self) -> None:
         """Check the data before the trainer creates anything in the run folder."""
@@ -191,7 +213,7 @@ class MutualFormerCLI(LightningCLI):
             self.trainer.test(
                 self.model,
                 datamodule=self.datamodule,
-                ckpt_path=_find_checkpoint(Path(self.trainer.default_root_dir)),
+                ckpt_path=find_checkpoint(Path(self.trainer.default_root_dir)),
                 weights_only=True,
                 verbose=False,  # ResultsWriter prints the table
             )
@@ -215,34 +237,13 @@ class MutualFormerCLI(LightningCLI):
         # Only fit has curves to keep.
         if self.config.subcommand == "fit" and given is not False:
             loggers = [CSVLogger(trainer.default_root_dir, "logs"), *loggers]
-        return super().instantiate_trainer(**kwargs, logger=loggers or False)
+        plugins = trainer.plugins or []
+        plugins = [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()]
+        return super().instantiate_trainer(**kwargs, logger=loggers or False, plugins=plugins)
 
 
 def _write(path: Path, content: bytes) -> None:
     write_atomically(path, lambda file: file.write(content))
-
-
-def _find_checkpoint(folder: Path) -> Path:
-    for name in ("best.ckpt", "last.ckpt"):
-        path = folder / "checkpoints" / name
-        if path.is_file():
-            return path
-    raise ValueError(
-        f"no checkpoint in {folder / 'checkpoints'}: train first with mutualformer fit, or give "
-        "one with --ckpt_path"
-    )
-
-
-def _check_checkpoint(path: Path) -> None:
-    if not path.is_file():
-        raise ValueError(f"--ckpt_path is {path}, but there is no such file")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # torch raises nearly anything for a damaged file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"--ckpt_path {path} cannot be read: {reason}") from error
-    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
-        raise ValueError(f"--ckpt_path {path} is not a checkpoint of mutualformer fit")
 
 
 def run(arguments: list[str]) -> int:

@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, S
 from torch.utils._pytree import tree_map_only
 
 from lightning_modules.metrics import PerImageScores, SaliencyScores, quantise
+from lightning_modules.settings import flatten
 from mutualformer import MutualFormerNetwork
 from mutualformer.losses import LOSSES
 
@@ -216,20 +217,10 @@ def _own_memory(tensor: Tensor) -> Tensor:
 
 def _differing_settings(checkpoint: Mapping[str, Any], own: Mapping[str, Any]) -> str:
     """Name the settings of the network that differ, where both sides are known."""
-
-    def flatten(tree: object, path: str = "") -> dict[str, object]:
-        if not isinstance(tree, Mapping):
-            return {path: tree}
-        return {
-            name: value
-            for key, branch in tree.items()
-            for name, value in flatten(branch, f"{path}.{key}" if path else str(key)).items()
-        }
-
     there = flatten(checkpoint.get("hyper_parameters", {}).get("network", {}))
     here = flatten(own.get("network", {}))
     differing = [
-        f"{name.removeprefix('init_args.')} ({there[name]} there, {here[name]} here)"
+        f"{name} ({there[name]} there, {here[name]} here)"
         for name in here
         if name in there and there[name] != here[name]
     ]

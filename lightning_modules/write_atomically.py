@@ -22,6 +22,8 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     try:
         with temporary.open("wb") as file:
             write(file)
+            file.flush()
+            os.fsync(file.fileno())  # a power cut after the rename must not leave it empty
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -7,24 +7,12 @@ from typing import Any
 
 import yaml
 
+from lightning_modules.settings import flatten, has_effect
 from lightning_modules.sweep.sweep_file import SweepError
 from lightning_modules.sweep.trial_name import value_text
 from lightning_modules.write_atomically import write_atomically
 
 _NAME = "trial.json"
-# These may differ between machines or between attempts: they change no score.
-_WITHOUT_EFFECT = {
-    "trainer.accelerator",
-    "trainer.default_root_dir",
-    "trainer.enable_model_summary",
-    "trainer.enable_progress_bar",
-    "trainer.log_every_n_steps",
-    "trainer.strategy",
-    "data.eval_batch_size",
-    "data.num_workers",
-    "data.root",
-}
-_WITHOUT_EFFECT_BELOW = ("trainer.logger", "trainer.callbacks", "trainer.plugins")
 
 
 def read_settings(configs: Sequence[Path], parameters: Mapping[str, Any]) -> dict[str, str]:
@@ -57,7 +45,7 @@ def check_settings(folder: Path, settings: Mapping[str, str]) -> None:
     if not isinstance(there, dict):
         raise SweepError(f"{folder / _NAME} holds no settings of a trial: delete {folder}")
     for name in sorted(there.keys() | settings.keys()):
-        if _has_effect(name) and there.get(name) != settings.get(name):
+        if has_effect(name) and there.get(name) != settings.get(name):
             raise SweepError(
                 f"{folder} holds a trial with {name} = {there.get(name, '(not given)')}, now it is "
                 f"{settings.get(name, '(not given)')}: choose another --folder, or delete it"
@@ -68,26 +56,6 @@ def write_settings(folder: Path, settings: Mapping[str, str]) -> None:
     """Record what a trial is run with."""
     text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
     write_atomically(folder / _NAME, lambda file: file.write(text.encode()))
-
-
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Turn nested settings into dotted ones.
-
-    >>> flatten({"network": {"init_args": {"fusion": {"epsilon": 0.3}}, "class_path": "Net"}})
-    {'network.fusion.epsilon': 0.3, 'network.class_path': 'Net'}
-    """
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        name = prefix if key == "init_args" else f"{prefix}.{key}" if prefix else str(key)
-        if isinstance(value, Mapping) and value:
-            flat.update(flatten(value, name))
-        else:
-            flat[name] = value
-    return flat
-
-
-def _has_effect(name: str) -> bool:
-    return name not in _WITHOUT_EFFECT and not name.startswith(_WITHOUT_EFFECT_BELOW)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from lightning_modules.settings import flatten
 from lightning_modules.tables.planned_rows import SEED, label_of
 from lightning_modules.tables.runs import Run
 
@@ -87,23 +88,13 @@ def _settings(run: Run) -> dict[str, str]:
         folders.add(trainer["default_root_dir"])
     varied = (*run.planned.parameters, *_IRRELEVANT)
     settings = {}
-    for name, value in _flatten(config):
+    for name, value in flatten(config).items():
         if not any(name == free or name.startswith(f"{free}.") for free in varied):
             text = json.dumps(value, sort_keys=True, default=str, ensure_ascii=False)
             for folder in sorted(folders - {"."}, key=len, reverse=True):
                 text = text.replace(folder, "FOLDER")
             settings[name] = text
     return settings
-
-
-def _flatten(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, inner in value.items():
-        # A flag leaves init_args out, and so do the parameters of a sweep.
-        name = prefix if key == "init_args" else f"{prefix}.{key}" if prefix else str(key)
-        if isinstance(inner, Mapping) and inner:
-            yield from _flatten(inner, name)
-        else:
-            yield name, inner
 
 
 def _usual(of_runs: Sequence[Mapping[str, str]], absent: str | None = None) -> dict[str, str]:
@@ -134,7 +125,7 @@ def _short(text: str) -> str:
 def _swapped(run: Run) -> list[str]:
     """Find settings whose value is not the one that the row stands for."""
     found = []
-    settings = dict(_flatten(run.results.config))
+    settings = flatten(run.results.config)
     for name, value in run.planned.parameters.items():
         if name in settings and not _same(settings[name], value):
             found.append(

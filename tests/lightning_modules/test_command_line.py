@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -138,17 +139,40 @@ def test_a_checkpoint_loads_without_the_command_line(trained: Path) -> None:
     assert module.network.fusion.epsilon == 0.6
 
 
-def test_a_finished_run_is_not_overwritten_but_can_be_continued(
+def test_a_run_is_continued_by_the_same_command_and_never_overwritten(
     trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     last = trained / "checkpoints" / "last.ckpt"
-    before = last.read_bytes()
-    with pytest.raises(SystemExit, match="2"):
-        run("fit", trained)
-    assert f"--ckpt_path {last}" in capsys.readouterr().err
-    assert last.read_bytes() == before
+    before = torch.load(last, weights_only=True)["state_dict"]
+    assert run("fit", trained) == 0  # it is finished: nothing is left to train
+    assert f"Continuing the run in {trained} from last.ckpt" in capsys.readouterr().err
+    after = torch.load(last, weights_only=True)["state_dict"]
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    for options, words in (
+        (["--resume=never"], "already holds a run, and --resume is never"),
+        (["--model.optimizer.lr=0.5"], "model.optimizer.lr (0.001 there, 0.5 now)"),
+        (["--trainer.max_epochs=2"], f"give --ckpt_path {last}"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            run("fit", trained, *options)
+        assert words in capsys.readouterr().err
     assert run("fit", trained, "--ckpt_path", str(last), "--trainer.max_epochs=2") == 0
     assert torch.load(last, weights_only=True)["epoch"] == 1
+
+
+def test_of_a_damaged_checkpoint_the_other_one_is_offered(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(trained, folder)
+    last = folder / "checkpoints" / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:-1000])
+    options = yaml.safe_load((folder / "config.yaml").read_text())["trainer"]
+    with pytest.raises(SystemExit, match="2"):
+        run("fit", folder, f"--trainer.max_epochs={options['max_epochs']}")
+    message = capsys.readouterr().err
+    assert f"{last} cannot be read" in message
+    assert f"try --ckpt_path {last.with_name('best.ckpt')}" in message
 
 
 def test_folders_train_test_and_predict(image_root: Path, tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """A run that was killed goes on to the weights of one that was not, bit for bit."""
 
+import errno
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import torch
 from PIL import Image
 
 from lightning_modules.callbacks import StepSeed
+from lightning_modules.checkpoints import AtomicCheckpointIO
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +49,7 @@ def test_killed_in_the_middle_of_an_epoch(
     )
     last = killed / "checkpoints" / "last.ckpt"
     assert torch.load(last, weights_only=True)["global_step"] == 2
-    mutualformer("fit", killed, *options, f"--ckpt_path={last}")
+    mutualformer("fit", killed, *options)
     expected, resumed = (
         torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
         for folder in (whole, killed)
@@ -54,6 +57,24 @@ def test_killed_in_the_middle_of_an_epoch(
     assert resumed["global_step"] == expected["global_step"] == 6
     for part in ("state_dict", "optimizer_states", "lr_schedulers"):
         torch.testing.assert_close(resumed[part], expected[part], rtol=0, atol=0)
+
+
+def test_a_checkpoint_cut_while_it_is_written_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "last.ckpt"
+    writer = AtomicCheckpointIO()
+    writer.save_checkpoint({"weight": torch.ones(3)}, path)
+
+    def full_disk(checkpoint: object, file: BinaryIO) -> None:
+        file.write(b"half of it")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full_disk)
+    with pytest.raises(ValueError, match="No space left on device.*as it was: make room"):
+        writer.save_checkpoint({"weight": torch.zeros(3)}, path)
+    assert torch.load(path)["weight"].tolist() == [1, 1, 1]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["last.ckpt"]
 
 
 def test_steps_and_processes_draw_different_numbers() -> None:

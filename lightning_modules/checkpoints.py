@@ -1,0 +1,120 @@
+"""Checkpoints of a run: written whole, checked before they are used, continued on request."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import yaml
+from lightning.pytorch.plugins import TorchCheckpointIO
+
+from lightning_modules.settings import flatten, has_effect
+from lightning_modules.write_atomically import write_atomically
+
+Resume = Literal["auto", "never"]
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Write a checkpoint beside its place, then rename it: a kill meanwhile keeps the old one."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        """Write the file, or leave an earlier one as it was.
+
+        Raises:
+            ValueError: the file cannot be written: no space, or no permission.
+        """
+        try:
+            write_atomically(Path(path), lambda file: torch.save(checkpoint, file))
+        except (OSError, RuntimeError) as error:  # torch raises RuntimeError when a write fails
+            raise ValueError(
+                f"{path} cannot be written: {error}. An earlier checkpoint is as it was: make "
+                "room, then run the same command again"
+            ) from error
+
+
+def find_checkpoint(folder: Path) -> Path:
+    """Return the best checkpoint of a run, or the last one of a run without validation.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for name in ("best.ckpt", "last.ckpt"):
+        path = folder / "checkpoints" / name
+        if path.exists():
+            return path
+    raise ValueError(
+        f"no checkpoint in {folder / 'checkpoints'}: train first with mutualformer fit, or give "
+        "one with --ckpt_path"
+    )
+
+
+def check_checkpoint(path: Path) -> None:
+    """Refuse what is no readable checkpoint.
+
+    Raises:
+        ValueError: there is no such file, or it is cut or foreign; names another one if there is.
+    """
+    if not path.exists():
+        raise ValueError(f"--ckpt_path is {path}, but there is no such file")
+    if path.is_dir():  # a sharded one, which only the strategy that wrote it can read
+        return
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # torch raises nearly anything for a damaged file
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        other = path.with_name("best.ckpt" if path.name == "last.ckpt" else "last.ckpt")
+        hint = f". Beside it lies {other}: try --ckpt_path {other}" if other.exists() else ""
+        raise ValueError(f"checkpoint {path} cannot be read: {reason}{hint}") from error
+    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
+        raise ValueError(f"{path} is not a checkpoint of mutualformer fit")
+
+
+def checkpoint_to_continue(folder: Path, config: Mapping[str, Any], resume: Resume) -> Path | None:
+    """Return the checkpoint that `fit` continues from in this folder; None for a new run.
+
+    Args:
+        folder: of the run.
+        config: resolved configuration that `fit` was called with.
+        resume: ``"auto"``: continue what is there; ``"never"``: refuse to.
+
+    Raises:
+        ValueError: the folder holds a run, and ``resume`` is ``"never"``, or its settings differ.
+    """
+    last = folder / "checkpoints" / "last.ckpt"
+    if not any(last.parent.glob("*.ckpt")):
+        return None
+    elsewhere = "choose another folder with --trainer.default_root_dir, or delete it"
+    if resume == "never":
+        raise ValueError(
+            f"{folder} already holds a run, and --resume is never: {elsewhere}, or continue it "
+            "with --resume auto"
+        )
+    differing = _differing_settings(folder / "config.yaml", config)
+    if differing:
+        raise ValueError(
+            f"{folder} holds a run with other settings: {'; '.join(differing)}. To start a new "
+            f"one, {elsewhere}; to continue it all the same, give --ckpt_path {last}"
+        )
+    return last if last.exists() else last.with_name("best.ckpt")
+
+
+def _differing_settings(path: Path, config: Mapping[str, Any]) -> list[str]:
+    """Name the settings, of those that matter, that a configuration file has otherwise."""
+    try:
+        stored = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        raise ValueError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(stored, Mapping):
+        raise ValueError(
+            f"{path} holds no settings: delete {path.parent}, or choose another folder"
+        )
+    there, here = flatten(stored), flatten(config)
+    return [
+        f"{name} ({there[name]} there, {here[name]} now)"
+        for name in here
+        if name in there and has_effect(name) and there[name] != here[name]
+    ]
