@@ -263,6 +263,8 @@ def silence_what_users_cannot_act_on() -> None:
     # The entry point hands over the very arguments of the process.
     warnings.filterwarnings("ignore", message=r"LightningCLI's args parameter is intended")
     warnings.filterwarnings("ignore", message=r".*LeafSpec.*is deprecated")
+    # The data module resumes exactly, in a way that Lightning does not know.
+    warnings.filterwarnings("ignore", message=r".*your dataloader is not resumable")
     # A run without validation is the user's choice.
     warnings.filterwarnings("ignore", message=r"Total length of `list` across ranks is zero")
     # Continuing a run in its own folder is what --ckpt_path last.ckpt is for.

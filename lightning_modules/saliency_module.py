@@ -1,8 +1,11 @@
 """Wire a saliency network to its loss, optimiser and scores."""
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, Literal, get_args
 
+import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
@@ -13,6 +16,7 @@ from torch.utils._pytree import tree_map_only
 
 from lightning_modules.metrics import PerImageScores, SaliencyScores, quantise
 from lightning_modules.settings import flatten
+from lightning_modules.write_atomically import write_atomically
 from mutualformer import MutualFormerNetwork
 from mutualformer.losses import LOSSES
 
@@ -37,6 +41,9 @@ class SaliencyModule(LightningModule):
             stepped after every batch.
         warmup_steps: steps over which the learning rate first rises linearly from 1 % to its value.
         encoder_learning_rate_factor: learning rate of the encoders as a multiple of the others'.
+        non_finite_loss: what to do when the loss of a batch is NaN or infinite: ``"stop"`` before
+            it reaches the weights, or ``"skip"`` the batch, in all processes alike. Either way the
+            batch is written to ``non_finite_batch.pt`` in the run folder.
 
     Raises:
         ValueError: an unknown loss, or a number outside its range.
@@ -52,6 +59,7 @@ class SaliencyModule(LightningModule):
         scheduler: SchedulerFactory = CosineAnnealingLR,
         warmup_steps: int = 0,
         encoder_learning_rate_factor: float = 0.1,
+        non_finite_loss: Literal["stop", "skip"] = "stop",
     ) -> None:
         super().__init__()
         if loss not in get_args(LossName):
@@ -69,19 +77,44 @@ class SaliencyModule(LightningModule):
         self.scheduler_factory = scheduler
         self.warmup_steps = warmup_steps
         self.encoder_learning_rate_factor = encoder_learning_rate_factor
+        self.non_finite_loss = non_finite_loss
         self._scores: dict[str, SaliencyScores] = {}
 
     def forward(self, rgb: Tensor, depth: Tensor) -> Tensor:
         """Map `(B, 3, H, W)` and `(B, 1, H, W)` to logits `(B, 1, H, W)`."""
         return self.network(rgb, depth)
 
-    def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
-        """Return the loss of a batch."""
+    def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor | None:
+        """Return the loss of a batch; None if the batch is skipped.
+
+        Raises:
+            ValueError: the loss is not finite, and training is to stop then; names the images.
+        """
         logits = self(batch["rgb"], batch["depth"])
         loss = self.loss(logits, batch["mask"])
+        if not self.trainer.strategy.reduce_boolean_decision(bool(loss.isfinite())):
+            self._report_non_finite(loss, batch, batch_idx)
+            return None
         # Averaged over processes: the curve must not depend on how many there are.
         self.log("train/loss", loss, prog_bar=True, batch_size=len(logits), sync_dist=True)
         return loss
+
+    def _report_non_finite(self, loss: Tensor, batch: Mapping[str, Any], batch_idx: int) -> None:
+        where = f"epoch {self.current_epoch}, batch {batch_idx}"
+        if loss.isfinite():
+            message = f"the loss of another process is not finite in {where}"
+        else:
+            path = Path(self.trainer.default_root_dir) / "non_finite_batch.pt"
+            write_atomically(path, lambda file: torch.save(dict(batch), file))
+            names = ", ".join(map("/".join, zip(batch["dataset"], batch["name"], strict=True)))
+            message = f"the loss is {loss.item()} in {where}, expected a number: {names} ({path})"
+        if self.non_finite_loss == "stop":
+            raise ValueError(
+                f"{message}. No weight has changed by it. Look at these images, lower the learning "
+                "rate, or give --model.non_finite_loss=skip; the same command continues from the "
+                "last checkpoint"
+            )
+        warnings.warn(f"{message}: the batch is skipped", stacklevel=2)
 
     def validation_step(
         self, batch: Mapping[str, Any], batch_idx: int, dataloader_idx: int = 0

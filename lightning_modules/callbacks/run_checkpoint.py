@@ -4,6 +4,8 @@ from pathlib import Path
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 
 class RunCheckpoint(ModelCheckpoint):
@@ -47,3 +49,16 @@ class RunCheckpoint(ModelCheckpoint):
             self.monitor = None
             self.save_top_k = 0
         super().setup(trainer, pl_module, stage)
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Keep what was trained when SIGTERM (a preemption) stops training between two batches.
+
+        Within a step, or in a validation, the state is no good one to continue from; the last
+        checkpoint then stays as it is.
+        """
+        if isinstance(exception, SIGTERMException) and trainer.training:
+            last = Path(self.dirpath) / "last.ckpt"  # type: ignore[arg-type]
+            trainer.save_checkpoint(last)
+            rank_zero_info(f"Stopped by SIGTERM. {last} is written; the same command continues.")

@@ -1,18 +1,23 @@
 """A run that was killed goes on to the weights of one that was not, bit for bit."""
 
 import errno
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch import Callback, Trainer
 from PIL import Image
 
-from lightning_modules.callbacks import StepSeed
+from datamodules import SyntheticRGBDDataModule
+from lightning_modules import SaliencyModule
+from lightning_modules.callbacks import RunCheckpoint, StepSeed
 from lightning_modules.checkpoints import AtomicCheckpointIO
+from mutualformer import Fusion, MutualFormerNetwork
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +62,56 @@ def test_killed_in_the_middle_of_an_epoch(
     assert resumed["global_step"] == expected["global_step"] == 6
     for part in ("state_dict", "optimizer_states", "lr_schedulers"):
         torch.testing.assert_close(resumed[part], expected[part], rtol=0, atol=0)
+
+
+class SigtermAt(Callback):
+    def __init__(self, batch: int) -> None:
+        self.batch = batch
+
+    def on_train_batch_end(self, trainer: Trainer, *arguments: object) -> None:
+        if trainer.fit_loop.total_batch_idx == self.batch:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def fit_in_process(folder: Path, ckpt_path: Path | None, *callbacks: Callback) -> None:
+    torch.manual_seed(0)
+    network = MutualFormerNetwork(
+        "resnet18", fusion=Fusion(num_heads=2), fusion_strides=(32,), fusion_dim=16, decoder_dim=32
+    )
+    trainer = Trainer(
+        accelerator="cpu",
+        devices=1,
+        max_epochs=2,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        default_root_dir=folder,
+        callbacks=[StepSeed(), RunCheckpoint(), *callbacks],
+    )
+    data = SyntheticRGBDDataModule(image_size=32, num_train=6, num_val=2, batch_size=2)
+    trainer.fit(SaliencyModule(network), data, ckpt_path=ckpt_path, weights_only=False)
+
+
+def last_checkpoint(folder: Path) -> dict[str, Any]:
+    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=False)
+
+
+def test_sigterm_between_any_two_batches_loses_nothing(tmp_path: Path) -> None:
+    fit_in_process(tmp_path / "whole", None)
+    expected = last_checkpoint(tmp_path / "whole")
+    assert expected["global_step"] == 6
+    for batch in range(5):
+        folder = tmp_path / str(batch)
+        with pytest.raises(SystemExit) as stop:
+            fit_in_process(folder, None, SigtermAt(batch))
+        assert stop.value.code in (None, 0)
+        assert last_checkpoint(folder)["global_step"] == batch + 1
+        fit_in_process(folder, folder / "checkpoints" / "last.ckpt")
+        resumed = last_checkpoint(folder)
+        assert resumed["global_step"] == 6
+        for part in ("state_dict", "optimizer_states", "lr_schedulers"):
+            torch.testing.assert_close(resumed[part], expected[part], rtol=0, atol=0)
 
 
 def test_a_checkpoint_cut_while_it_is_written_leaves_the_one_before(

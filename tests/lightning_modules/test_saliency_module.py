@@ -1,5 +1,7 @@
 """The module only wires: optimiser groups, schedule, loss and refusals."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from lightning.pytorch import Trainer
@@ -101,3 +103,46 @@ def test_options_outside_their_range_are_refused(options: dict, words: str) -> N
     with pytest.raises(ValueError) as error:
         build(**options)
     assert words in str(error.value)
+
+
+def break_loss_at(module: SaliencyModule, step: int) -> None:
+    loss = module.loss
+
+    def broken(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        factor = float("nan") if module.trainer.fit_loop.total_batch_idx == step else 1.0
+        return factor * loss(logits, mask)
+
+    module.loss = broken
+
+
+def test_a_loss_that_is_no_number_stops_before_it_reaches_the_weights(tmp_path: Path) -> None:
+    module = build()
+    break_loss_at(module, 0)
+    before = {name: value.clone() for name, value in module.named_parameters()}
+    with pytest.raises(ValueError, match="loss is nan in epoch 0, batch 0") as error:
+        fit(module, max_epochs=1, default_root_dir=tmp_path)
+    assert all(torch.equal(value, before[name]) for name, value in module.named_parameters())
+    batch = torch.load(tmp_path / "non_finite_batch.pt", weights_only=True)
+    assert batch["rgb"].shape == (4, 3, 64, 64)
+    assert all(f"synthetic/{name}" in str(error.value) for name in batch["name"])
+
+
+def test_a_loss_that_is_no_number_can_be_skipped(tmp_path: Path) -> None:
+    module = build(non_finite_loss="skip")
+    break_loss_at(module, 1)
+    seen: list[torch.Tensor] = []
+    step_end = module.on_train_batch_end
+    weight = module.network.head.weight if hasattr(module.network, "head") else None
+    assert weight is not None
+
+    def record(*arguments: object) -> None:
+        seen.append(weight.detach().clone())
+        step_end(*arguments)
+
+    module.on_train_batch_end = record
+    with pytest.warns(UserWarning, match="loss is nan in epoch 0, batch 1.*the batch is skipped"):
+        fit(module, max_epochs=2, default_root_dir=tmp_path)
+    assert len(seen) == 4
+    assert torch.equal(seen[0], seen[1])
+    assert not torch.equal(seen[1], seen[2])
+    assert all(value.isfinite().all() for value in module.state_dict().values())
