@@ -127,8 +127,12 @@ def _find_subfolder(folder: Path, aliases: tuple[str, ...]) -> Path:
 
 
 def _describe_others(folder: Path, aliases: tuple[str, ...]) -> str:
-    others = [path for path in list_folder(folder) if path.name in aliases and not os.path.isdir(path)]
-    kinds = [f"{path.name} is a {'broken link' if path.is_symlink() else 'file'}" for path in others]
+    others = [
+        path for path in list_folder(folder) if path.name in aliases and not os.path.isdir(path)
+    ]
+    kinds = [
+        f"{path.name} is a {'broken link' if path.is_symlink() else 'file'}" for path in others
+    ]
     return f" ({', '.join(kinds)}, expected a folder)" if kinds else ""
 
 

@@ -217,4 +217,6 @@ def _reason(path: Path, error: Exception) -> str:
         if start.startswith(first_bytes):
             return meaning
     # Pillow's own message repeats the path.
-    return "no image format that is known" if isinstance(error, UnidentifiedImageError) else f"{error}"
+    return (
+        "no image format that is known" if isinstance(error, UnidentifiedImageError) else f"{error}"
+    )

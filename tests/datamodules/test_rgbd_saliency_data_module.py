@@ -202,7 +202,7 @@ def test_training_sets_by_name(folders, name):
 
 
 def test_training_set_of_unknown_name(folders):
-    with pytest.raises(ValueError, match="train_sets is 'NLPR', expected .* 2185, 2985. or a list"):
+    with pytest.raises(ValueError, match="train_sets is 'NLPR', expected .*2185, 2985. or a list"):
         module_for(folders, train_sets="NLPR")
 
 

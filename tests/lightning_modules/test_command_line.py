@@ -310,5 +310,5 @@ def test_help_does_not_wait_for_torch(arguments: list[str], code: int) -> None:
 
 def test_an_unknown_command_names_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train"]) == 2
-    known = "fit, validate, test, predict, evaluate, compare, sweep, trial, table"
+    known = "fit, validate, test, predict, data, evaluate, compare, sweep, trial, table"
     assert known in capsys.readouterr().err
