@@ -198,8 +198,8 @@ def describe_empty(folder: Path, listing: ImageFolder) -> str:
     """Return the error of a folder without images."""
     found = _shorten([show(path.name) for path in listing.ignored])
     return (
-        f"{folder}: no images; expected files ending in {' '.join(EXTENSIONS)}: check that the data "
-        f"set was unpacked here{f'. Found: {found}' if found else ''}"
+        f"{folder}: no images; expected files ending in {' '.join(EXTENSIONS)}: check that the "
+        f"data set was unpacked here{f'. Found: {found}' if found else ''}"
     )
 
 

@@ -99,7 +99,7 @@ def read_mask(path: Path) -> Tensor:
                 f"{path}: a mask with values of mode {image.mode}, expected 1 or 8 bits per "
                 "pixel: convert it"
             )
-        if "A" in image.getbands() and image.getchannel("A").getextrema()[0] < 255:
+        if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
             raise DataError(
                 f"{path}: a mask with transparent pixels, expected 0 and 255 without an alpha "
                 "channel: flatten it"
@@ -169,7 +169,7 @@ def open_image(path: Path, header_only: bool = False) -> Iterator[Image.Image]:
 
 
 def exif_orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 to 8, of an image whose pixels need not be decoded; 1 is upright.
+    """Return the EXIF orientation of an image, 1 to 8, decoding no pixels; 1 is upright.
 
     >>> exif_orientation(Image.new("L", (2, 2)))
     1
@@ -183,15 +183,17 @@ def exif_orientation(image: Image.Image) -> int:
 
 def _check_header(path: Path, image: Image.Image) -> None:
     # The pictures of a MPO file are the same scene; the first is what every viewer shows.
-    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+    num_images = getattr(image, "n_frames", 1)
+    if num_images > 1 and image.format != "MPO":
         raise DataError(
-            f"{path}: holds {getattr(image, 'n_frames', 1)} images (an animation or several pages), "
-            "expected one: save the right one alone"
+            f"{path}: holds {num_images} images (an animation or several pages), expected one: save "
+            "the right one alone"
         )
     if min(image.size) < 2:
         raise DataError(
             f"{path}: an image of {image.height} × {image.width} pixels (height × width) shows "
-            "nothing, expected a picture: replace it, or remove it and its partners of the same stem"
+            "nothing, expected a picture: replace it, or remove it and its partners of the same "
+            "stem"
         )
     limit = Image.MAX_IMAGE_PIXELS or float("inf")
     if image.width * image.height > limit:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 _LIST_DESCRIPTION = """Print the catalogue of public data sets: other names, numbers of pairs,
 depth convention, terms, where to get them and what to cite.
 """
-_CHECK_DESCRIPTION = """Read every file of all data sets below a folder and say what is wrong: counts,
-pairing, unreadable files, sizes, values, depth polarity, constant maps, and images that are in a
-training and a test set.
+_CHECK_DESCRIPTION = """Read every file of all data sets below a folder and say what is wrong:
+counts, pairing, unreadable files, sizes, values, depth polarity, constant maps, and images that are
+in a training and a test set.
 
   mutualformer data check DATA --output check.json --contact-sheet check.png
 

@@ -26,8 +26,8 @@ def catalogue_tables(entries: Sequence[CatalogueEntry]) -> list[Table]:
         _add(whence, entry.name, entry.terms, entry.source, entry.citation)
     what.caption = "In brackets: other numbers of pairs seen in copies."
     whence.caption = (
-        'Terms: "not stated" means that the source names none, "unknown" that we could not read it; '
-        "neither is a permission."
+        'Terms: "not stated" means that the source names none, "unknown" that we could not read '
+        "it; neither is a permission."
     )
     return [what, whence]
 

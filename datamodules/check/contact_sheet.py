@@ -60,12 +60,12 @@ def _choose(samples: Sequence[PairedFiles], count: int) -> list[PairedFiles]:
 
 
 def _title(report: DatasetReport) -> str:
-    declared = f"near = {report.declared_near}" if report.declared_near else "near not declared"
-    shown = "shown with near = bright" if report.is_depth else "shown as stored"
-    if report.declared_near is None:
-        shown = "shown as stored"
-    count = f"{len(report.samples)} pairs"
-    return f"{report.dataset.label}   {count}, {declared}, {shown}"
+    convention = (
+        f"near declared {report.declared_near}, shown bright"
+        if report.declared_near
+        else "second modality as stored"
+    )
+    return f"{report.dataset.label}   {len(report.samples)} pairs, {convention}"
 
 
 def _tiles(report: DatasetReport, sample: PairedFiles) -> list[Image.Image]:
