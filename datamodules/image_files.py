@@ -186,7 +186,7 @@ def _check_header(path: Path, image: Image.Image) -> None:
     num_images = getattr(image, "n_frames", 1)
     if num_images > 1 and image.format != "MPO":
         raise DataError(
-            f"{path}: holds {num_images} images (an animation or several pages), expected one: save "
+            f"{path}: holds {num_images} images (animated, or several pages), expected one: save "
             "the right one alone"
         )
     if min(image.size) < 2:

@@ -40,7 +40,7 @@ def catalogue_json(entries: Sequence[CatalogueEntry]) -> str:
 def check_table(report: DataReport) -> Table:
     """Return a table with one row per data set."""
     table = _table(
-        *("Data set", "Is", "Split", "Pairs", "Expected", "Sizes (H × W)", "Depth", "Mask"),
+        *("Data set", "Catalogue", "Split", "Pairs", "Expected", "Sizes (H × W)", "Depth", "Mask"),
         *("Near: declared", "Near: estimated", "Errors", "Notices"),
     )
     for seen in report.datasets:
@@ -49,7 +49,7 @@ def check_table(report: DataReport) -> Table:
         _add(
             table,
             seen.dataset.label,
-            entry.name if entry else "not in the catalogue",
+            entry.name if entry else "–",
             seen.dataset.split or "–",
             str(len(seen.samples)),
             _counts(seen.expected_counts),
