@@ -71,7 +71,7 @@ def _run_list(arguments: list[str]) -> int:
         from rich.console import Console
 
         from datamodules.catalogue import read_catalogue
-        from lightning_modules.data_report import catalogue_json, catalogue_tables
+        from lightning_modules.data_tables import catalogue_json, catalogue_tables
 
         entries = read_catalogue()
         console = _wide(Console())
@@ -117,7 +117,7 @@ def _check(options: Namespace) -> int:
     from rich.progress import Progress
 
     from datamodules.check import check_root, draw_contact_sheet
-    from lightning_modules.data_report import check_json, check_table
+    from lightning_modules.data_tables import check_json, check_table
 
     # Images are small: threads would wait for each other longer than they work; use --workers.
     torch.set_num_threads(1)

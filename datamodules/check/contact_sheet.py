@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import binary_erosion
 
-from datamodules.check.check_root import DataReport, DatasetReport
+from datamodules.check.data_report import DataReport, DatasetReport
 from datamodules.dataset_folder import PairedFiles
 from datamodules.errors import DataError
 from datamodules.image_files import read_depth, read_mask, read_rgb

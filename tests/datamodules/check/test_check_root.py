@@ -123,7 +123,7 @@ def test_counts_are_compared_with_the_catalogue(builder, num_pairs, is_error, wo
 def test_a_count_of_other_copies_is_only_noticed(builder, monkeypatch):
     builder.add("SSD", near="dark")
     monkeypatch.setattr(
-        "datamodules.check.check_root.DatasetReport.expected_counts", property(lambda _: (80, 3))
+        "datamodules.check.data_report.DatasetReport.expected_counts", property(lambda _: (80, 3))
     )
     finding = find(check_root(builder.root), "count")
     assert not finding.is_error and "80 in SSD test (3 in other copies)" in finding.message

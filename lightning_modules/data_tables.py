@@ -11,7 +11,7 @@ from rich.text import Text
 
 from datamodules.catalogue import CatalogueEntry
 from datamodules.check import DataReport
-from datamodules.check.check_root import DatasetReport
+from datamodules.check.data_report import DatasetReport
 
 
 def catalogue_tables(entries: Sequence[CatalogueEntry]) -> list[Table]:
