@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 # Of the 264 bits of two hashes, so many may differ. Copies of eight real photographs (resized,
-# recompressed down to quality 15, darkened) differed in up to 17, the photographs, even of one scene
-# from two sides, in 68 and more.
+# recompressed down to quality 15, darkened) differed in up to 17; the photographs themselves, even
+# of one scene from two sides, in 68 and more.
 MAX_DIFFERENT_BITS = 20
 # Thumbnails of a copy are nearly proportional; hashes of images without texture say little.
 _MIN_CORRELATION = 0.97
