@@ -1,5 +1,7 @@
 """The folder of a data set on disk: which files belong together."""
 
+import os
+import unicodedata
 from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
@@ -37,7 +39,8 @@ class PairedFiles(NamedTuple):
 def pair_files(dataset: str, folder: Path, mask_is_optional: bool = False) -> list[PairedFiles]:
     """Pair the images of a data set's folder by their file stem.
 
-    Files whose extension is not one of `EXTENSIONS`, and hidden files, are ignored.
+    Stems are compared in Unicode's composed form (NFC), as file systems differ in the form they
+    keep. Files whose extension is not one of `EXTENSIONS`, and hidden files, are ignored.
 
     Args:
         dataset: Name of the data set, for the samples to bear.
@@ -48,10 +51,11 @@ def pair_files(dataset: str, folder: Path, mask_is_optional: bool = False) -> li
         The samples, sorted by stem.
 
     Raises:
-        DataError: If a folder is missing or ambiguous, holds no images or two of one stem, or if
-            a stem is not in every folder.
+        DataError: If a folder is missing, unreadable or ambiguous, holds no images, two of one
+            stem or a name that no text can show, or if a stem is not in every folder.
     """
-    if not folder.is_dir():
+    # Unlike is_dir of a Path, false for a folder that may not be looked into.
+    if not os.path.isdir(folder):
         raise DataError(
             f"{folder}: no such folder; expected a data set with the folders RGB, depth and GT: "
             f"check the name and --data.root. {_describe_folders(folder.parent)}"
@@ -68,8 +72,33 @@ def pair_files(dataset: str, folder: Path, mask_is_optional: bool = False) -> li
     ]
 
 
+def list_folder(folder: Path) -> list[Path]:
+    """Return what a folder holds, sorted by name.
+
+    Raises:
+        DataError: If it cannot be read.
+    """
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise DataError(
+            f"{show(folder)}: the folder cannot be read ({error.strerror}): check its permissions "
+            "and the disk"
+        ) from error
+
+
+def show(path: Path | str) -> str:
+    r"""Return a path as one line of text that any terminal can print.
+
+    >>> show("GT/a.png"), show("GT/a\nb.png")
+    ('GT/a.png', "'GT/a\\nb.png'")
+    """
+    text = str(path)
+    return text if text.isprintable() else ascii(text)
+
+
 def _subfolder_names(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+    return [entry.name for entry in list_folder(folder) if os.path.isdir(entry)]
 
 
 def _matching_subfolders(folder: Path, aliases: tuple[str, ...]) -> list[str]:
@@ -77,7 +106,7 @@ def _matching_subfolders(folder: Path, aliases: tuple[str, ...]) -> list[str]:
 
 
 def _describe_folders(folder: Path) -> str:
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         return f"({folder} does not exist either)"
     return f"Found in {folder}: {', '.join(_subfolder_names(folder)[:20]) or 'no folders'}"
 
@@ -87,7 +116,7 @@ def _find_subfolder(folder: Path, aliases: tuple[str, ...]) -> Path:
     if not found:
         raise DataError(
             f"{folder}: no folder {aliases[0]} (accepted names: {', '.join(aliases)}): "
-            f"add or rename it. {_describe_folders(folder)}"
+            f"add or rename it. {_describe_folders(folder)}{_describe_others(folder, aliases)}"
         )
     if len(found) > 1:
         raise DataError(
@@ -97,32 +126,103 @@ def _find_subfolder(folder: Path, aliases: tuple[str, ...]) -> Path:
     return folder / found[0]
 
 
-def _images_by_stem(folder: Path) -> dict[str, Path]:
-    files = defaultdict(list)
-    for path in sorted(folder.iterdir()):
+def _describe_others(folder: Path, aliases: tuple[str, ...]) -> str:
+    others = [
+        path for path in list_folder(folder) if path.name in aliases and not os.path.isdir(path)
+    ]
+    kinds = [
+        f"{path.name} is a {'broken link' if path.is_symlink() else 'file'}" for path in others
+    ]
+    return f" ({', '.join(kinds)}, expected a folder)" if kinds else ""
+
+
+class ImageFolder(NamedTuple):
+    """What lies in a folder of images.
+
+    Attributes:
+        images: The files of each stem; one each, if all is well.
+        ignored: Files and folders of other or no extension. Hidden files are not among them.
+        hidden: Hidden files, and those that Windows leaves (`Thumbs.db`, `desktop.ini`).
+        unprintable: Names that hold line breaks, control characters or undecodable bytes.
+    """
+
+    images: dict[str, list[Path]]
+    ignored: list[Path]
+    hidden: list[Path]
+    unprintable: list[Path]
+
+
+def read_image_folder(folder: Path) -> ImageFolder:
+    """List the images of a folder by stem; see `pair_files` for what is an image.
+
+    Raises:
+        DataError: If the folder cannot be read.
+    """
+    images = defaultdict(list)
+    ignored, hidden, unprintable = [], [], []
+    for path in list_folder(folder):
         # Hidden files include the "._name.jpg" that macOS leaves on other file systems.
-        if path.suffix.lower() in EXTENSIONS and not path.name.startswith("."):
-            files[path.stem].append(path)
-    if not files:
-        raise DataError(
-            f"{folder}: no images; expected files ending in {' '.join(EXTENSIONS)}: "
-            "check that the data set was unpacked here"
-        )
-    duplicates = [paths for paths in files.values() if len(paths) > 1]
+        if path.name.startswith(".") or path.name.lower() in ("thumbs.db", "desktop.ini"):
+            hidden.append(path)
+        elif path.suffix.lower() not in EXTENSIONS:
+            ignored.append(path)
+        elif not path.name.isprintable():
+            unprintable.append(path)
+        else:
+            images[unicodedata.normalize("NFC", path.stem)].append(path)
+    return ImageFolder(dict(images), ignored, hidden, unprintable)
+
+
+def _images_by_stem(folder: Path) -> dict[str, Path]:
+    listing = read_image_folder(folder)
+    if listing.unprintable:
+        raise DataError(describe_unprintable(folder, listing.unprintable))
+    if not listing.images:
+        raise DataError(describe_empty(folder, listing))
+    duplicates = {stem: paths for stem, paths in listing.images.items() if len(paths) > 1}
     if duplicates:
-        names = [" and ".join(path.name for path in paths) for paths in duplicates]
-        raise DataError(
-            f"{folder}: {len(duplicates)} stem(s) with several files ({_shorten(names)}), "
-            "expected one file per stem: remove the others"
-        )
-    return {stem: paths[0] for stem, paths in files.items()}
+        raise DataError(describe_duplicates(folder, duplicates))
+    return {stem: paths[0] for stem, paths in listing.images.items()}
+
+
+def describe_unprintable(folder: Path, paths: list[Path]) -> str:
+    """Return the error of names that no text can show."""
+    names = _shorten([show(path.name) for path in paths])
+    return (
+        f"{folder}: {len(paths)} name(s) with line breaks, control characters or undecodable bytes "
+        f"({names}), which no result file can hold: rename them"
+    )
+
+
+def describe_empty(folder: Path, listing: ImageFolder) -> str:
+    """Return the error of a folder without images."""
+    found = _shorten([show(path.name) for path in listing.ignored])
+    return (
+        f"{folder}: no images; expected files ending in {' '.join(EXTENSIONS)}: check that the "
+        f"data set was unpacked here{f'. Found: {found}' if found else ''}"
+    )
+
+
+def describe_duplicates(folder: Path, duplicates: dict[str, list[Path]]) -> str:
+    """Return the error of stems that several files of a folder share."""
+    names = [" and ".join(ascii_unless_distinct(paths)) for paths in duplicates.values()]
+    return (
+        f"{folder}: {len(duplicates)} stem(s) with several files ({_shorten(names)}), expected one "
+        "file per stem: remove the others"
+    )
+
+
+def ascii_unless_distinct(paths: list[Path]) -> list[str]:
+    """Return names, with escapes where two would look the same (composed and decomposed)."""
+    seen = {unicodedata.normalize("NFC", path.name) for path in paths}
+    return [path.name if len(seen) == len(paths) else ascii(path.name) for path in paths]
 
 
 def _check_paired(folder: Path, rgb: dict[str, Path], other: dict[str, Path]) -> None:
     rgb_folder, other_folder = next(iter(rgb.values())).parent, next(iter(other.values())).parent
     problems = [
         f"{len(missing)} of {len(having)} stem(s) of {here.name}/ missing in {there.name}/ "
-        f"({_shorten(sorted(missing))})"
+        f"({_shorten(_with_near_misses(sorted(missing), there))})"
         for having, missing, here, there in (
             (rgb, rgb.keys() - other.keys(), rgb_folder, other_folder),
             (other, other.keys() - rgb.keys(), other_folder, rgb_folder),
@@ -134,6 +234,32 @@ def _check_paired(folder: Path, rgb: dict[str, Path], other: dict[str, Path]) ->
             f"{folder}: {' and '.join(problems)}; expected the same stems in both: "
             "add the missing files or remove their partners"
         )
+
+
+def _with_near_misses(stems: list[str], folder: Path) -> list[str]:
+    paths = list_folder(folder)
+    near_misses = [find_near_miss(stem, paths) for stem in stems[:_NUM_NAMES_SHOWN]]
+    shown = [
+        f"{stem}, but {near_miss}" if near_miss else stem
+        for stem, near_miss in zip(stems, near_misses, strict=False)
+    ]
+    return shown + stems[_NUM_NAMES_SHOWN:]
+
+
+def find_near_miss(stem: str, paths: list[Path]) -> str:
+    """Say which file may be meant by a stem that no image has; empty if none comes near.
+
+    >>> find_near_miss("a", [Path("GT/A.png")])
+    'A.png differs in upper and lower case'
+    >>> find_near_miss("a", [Path("GT/a.gif")])
+    'a.gif is not of an accepted format'
+    """
+    for path in paths:
+        if path.stem == stem and path.suffix.lower() not in EXTENSIONS:
+            return f"{show(path.name)} is not of an accepted format"
+        if path.stem != stem and path.stem.casefold() == stem.casefold():
+            return f"{show(path.name)} differs in upper and lower case"
+    return ""
 
 
 def _shorten(names: list[str]) -> str:

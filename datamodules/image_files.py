@@ -1,40 +1,63 @@
 """Reading RGB images, depth maps and masks from files."""
 
+import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps, UnidentifiedImageError
+from scipy.ndimage import maximum_filter, minimum_filter
 from torch import Tensor
 
 from datamodules.errors import DataError
 
 # A mask may be soft at its edges, as JPEG makes it, but not in more than this share of its pixels.
 _MAX_SOFT_FRACTION = 0.05
+# A third class fills areas with one grey value, which soft edges do not: of this side in pixels, in
+# at least this share of the image.
+_CLASS_AREA_SIDE = 5
+_MIN_CLASS_FRACTION = 0.001
+
+_ORIENTATION = 0x0112
+# What a file is that no decoder knows, by its first bytes.
+_FIRST_BYTES = {
+    b"version https://git-lfs": "a Git LFS pointer: run git lfs pull",
+    b"<!doctype html": "a web page: the download failed, fetch the file again",
+    b"<html": "a web page: the download failed, fetch the file again",
+}
 
 
 def read_size(path: Path) -> tuple[int, int]:
     """Read the `(height, width)` of an image in pixels from its header, which is fast.
 
+    A photograph that its EXIF data turns on its side has the size that it is seen at.
+
     Raises:
         DataError: If the file is not an image.
     """
-    with _opened(path) as image:
-        return image.height, image.width
+    with open_image(path, header_only=True) as image:
+        turned = exif_orientation(image) in (5, 6, 7, 8)
+        return (image.width, image.height) if turned else (image.height, image.width)
 
 
 def read_rgb(path: Path) -> Tensor:
-    """Read a colour image of any mode.
+    """Read a colour image of any mode with 8 bits; transparency is dropped.
 
     Returns:
-        uint8 `(3, H, W)`.
+        uint8 `(3, H, W)`, turned as its EXIF data says.
 
     Raises:
-        DataError: If the file cannot be read.
+        DataError: If the file cannot be read or holds more than 8 bits per value.
     """
-    with _opened(path) as image:
+    with open_image(path) as image:
+        if image.mode[0] in "IF":
+            raise DataError(
+                f"{path}: a colour image with values of mode {image.mode}, expected 8 bits per "
+                "value: convert it (or is it a depth map in the wrong folder?)"
+            )
         values = np.array(image.convert("RGB"))
     return torch.from_numpy(values).permute(2, 0, 1).contiguous()
 
@@ -51,7 +74,7 @@ def read_depth(path: Path) -> Tensor:
     Raises:
         DataError: If the file cannot be read or holds values that are not finite.
     """
-    with _opened(path) as image:
+    with open_image(path) as image:
         # Modes I and F hold more than 8 bits, which a conversion to L would cut off.
         values = np.array(image if image.mode[0] in "IF" else image.convert("L"), np.float64)
     if not np.isfinite(values).all():
@@ -70,37 +93,132 @@ def read_mask(path: Path) -> Tensor:
     Raises:
         DataError: If the file cannot be read or is not binary-like.
     """
-    with _opened(path) as image:
+    with open_image(path) as image:
         if image.mode[0] in "IF":
             raise DataError(
                 f"{path}: a mask with values of mode {image.mode}, expected 1 or 8 bits per "
                 "pixel: convert it"
             )
+        if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
+            raise DataError(
+                f"{path}: a mask with transparent pixels, expected 0 and 255 without an alpha "
+                "channel: flatten it"
+            )
         values = np.array(image.convert("L"))
     if values.max() <= 1:
         return torch.from_numpy(values == 1)[None]
-    soft = np.mean((values >= 16) & (values <= 239))
-    # Without the second condition, a small object stored as grey would become an empty mask.
-    if soft > _MAX_SOFT_FRACTION or (soft > 0 and values.max() <= 239):
+    between = (values >= 16) & (values <= 239)
+    soft = between.mean()
+    # Without the second condition, a mask of the values 0, 1 and 2, or a small object stored as
+    # grey, would become an empty mask.
+    if soft > _MAX_SOFT_FRACTION or values.max() <= 239:
         raise DataError(
-            f"{path}: not a binary mask, {soft:.1%} of its pixels lie between 16 and 239; expected "
-            f"0 and 255 with at most {_MAX_SOFT_FRACTION:.0%} in between: threshold it"
+            f"{path}: not a binary mask, {soft:.1%} of its pixels lie between 16 and 239 and its "
+            f"largest value is {values.max()}; expected 0 and 255 with at most "
+            f"{_MAX_SOFT_FRACTION:.0%} in between: threshold it"
         )
+    if soft > 0:
+        _check_for_a_third_class(path, values, between)
     return torch.from_numpy(values > 128)[None]
 
 
+def _check_for_a_third_class(path: Path, values: np.ndarray, between: np.ndarray) -> None:
+    flat = maximum_filter(values, _CLASS_AREA_SIDE) == minimum_filter(values, _CLASS_AREA_SIDE)
+    areas = values[between & flat]
+    if areas.size >= _MIN_CLASS_FRACTION * values.size:
+        raise DataError(
+            f"{path}: not a binary mask, areas of it hold the value {np.bincount(areas).argmax()}; "
+            "expected 0 and 255 alone: say which class is the object and threshold it"
+        )
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """Open an image; reading errors in the body of the `with` become a `DataError` too."""
+def open_image(path: Path, header_only: bool = False) -> Iterator[Image.Image]:
+    """Open an image; reading errors in the body of the `with` become a `DataError` too.
+
+    Args:
+        path: The file.
+        header_only: Leaves the image as stored. Otherwise it is turned as its EXIF data says, and
+            refused if the file holds several.
+
+    Yields:
+        The image, of any mode; its pixels may not be decoded yet.
+
+    Raises:
+        DataError: If the file cannot be read or is no single image of a sensible size.
+    """
     try:
+        # Opening a named pipe would wait for ever.
+        if not stat.S_ISREG(path.stat().st_mode):
+            what = "a folder" if path.is_dir() else "no regular file"
+            raise DataError(f"{path}: {what}, expected an image file: move it away")
         with Image.open(path) as image:
-            yield image
+            _check_header(path, image)
+            if not header_only and exif_orientation(image) != 1:
+                yield ImageOps.exif_transpose(image)
+            else:
+                yield image
     except DataError:
         raise
-    # Pillow's decoders raise all of these on broken files.
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        reason = "the file is empty" if path.is_file() and not path.stat().st_size else str(error)
+    # Pillow's decoders raise exceptions of a dozen classes on broken files.
+    except Exception as error:
         raise DataError(
-            f"{path}: cannot be read as an image ({reason}): replace the file, or remove it and "
-            "its partners of the same stem"
+            f"{path}: cannot be read as an image ({_reason(path, error)}): replace the file, or "
+            "remove it and its partners of the same stem"
         ) from error
+
+
+def exif_orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation of an image, 1 to 8, decoding no pixels; 1 is upright.
+
+    >>> exif_orientation(Image.new("L", (2, 2)))
+    1
+    """
+    # Pillow decodes a whole PNG to look for EXIF data behind its pixels.
+    if image.format == "PNG" and "exif" not in image.info:
+        return 1
+    orientation = image.getexif().get(_ORIENTATION, 1)
+    return orientation if orientation in range(1, 9) else 1
+
+
+def _check_header(path: Path, image: Image.Image) -> None:
+    # The pictures of a MPO file are the same scene; the first is what every viewer shows.
+    num_images = getattr(image, "n_frames", 1)
+    if num_images > 1 and image.format != "MPO":
+        raise DataError(
+            f"{path}: holds {num_images} images (animated, or several pages), expected one: save "
+            "the right one alone"
+        )
+    if min(image.size) < 2:
+        raise DataError(
+            f"{path}: an image of {image.height} × {image.width} pixels (height × width) shows "
+            "nothing, expected a picture: replace it, or remove it and its partners of the same "
+            "stem"
+        )
+    limit = Image.MAX_IMAGE_PIXELS or float("inf")
+    if image.width * image.height > limit:
+        raise DataError(
+            f"{path}: {image.height} × {image.width} pixels (height × width), expected at most "
+            f"{limit:.0f} in all: shrink it together with its partners of the same stem"
+        )
+
+
+def _reason(path: Path, error: Exception) -> str:
+    if isinstance(error, Image.DecompressionBombError):
+        return f"its header announces too large an image, {error}"
+    if path.is_symlink() and not path.exists():
+        return f"a link to {os.readlink(path)}, which cannot be followed"
+    try:
+        with path.open("rb") as file:
+            start = file.read(64).lstrip().lower()
+    except OSError as failure:
+        return failure.strerror or str(failure)
+    if not start:
+        return "the file is empty"
+    for first_bytes, meaning in _FIRST_BYTES.items():
+        if start.startswith(first_bytes):
+            return meaning
+    # Pillow's own message repeats the path.
+    return (
+        "no image format that is known" if isinstance(error, UnidentifiedImageError) else f"{error}"
+    )

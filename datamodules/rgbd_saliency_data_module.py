@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from datamodules.catalogue import is_near_dark, named_training_sets
 from datamodules.dataset_folder import PairedFiles, pair_files
 from datamodules.errors import DataError
 from datamodules.paired_modality_data_module import PairedModalityDataModule
@@ -24,8 +25,9 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
         root: Folder that the folders of the data sets are relative to.
         train_sets: Folders of the training sets below `root`, each named by its last part
             (`train/NJU2K` is called NJU2K); or a mapping from names to folders, relative to `root`
-            or absolute.
-        test_sets: The test sets, in the same form.
+            or absolute; or the name of a training set in use, `2185` or `2985`, whose folders
+            are in `catalogue.yaml`.
+        test_sets: The test sets, as a list or a mapping. In `fit`, none may be a training set too.
         predict_root: Folder to predict, with `RGB`, `depth` and perhaps `GT`.
         image_size: Side of the square network input in pixels.
         batch_size: Samples per training batch and process.
@@ -35,7 +37,8 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
             without validation. At least one sample is held out otherwise.
         seed: Seed of the training order. It does not touch which samples are held out.
         near_dark_sets: Names (or folders, whose last part counts) of the data sets whose depth
-            maps store near as dark.
+            maps store near as dark. By default those of which the catalogue says so, under any of
+            their names; `mutualformer data check` tells whether that is true of the copy at hand.
         resize_depth: Whether a depth map of another size than its RGB image is resized to it.
             Otherwise it is an error.
         augment: Whether training samples are cropped, flipped, rotated and changed in value.
@@ -47,7 +50,7 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
     def __init__(
         self,
         root: str = ".",
-        train_sets: list[str] | dict[str, str] | None = None,
+        train_sets: int | str | list[str] | dict[str, str] | None = None,
         test_sets: list[str] | dict[str, str] | None = None,
         predict_root: str | None = None,
         image_size: int = 352,
@@ -56,7 +59,7 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
         num_workers: int = 4,
         validation_fraction: float = 0.1,
         seed: int = 0,
-        near_dark_sets: Sequence[str] = ("DES", "RGBD135", "SSD"),
+        near_dark_sets: Sequence[str] | None = None,
         resize_depth: bool = False,
         augment: bool = True,
     ) -> None:
@@ -68,12 +71,14 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
                 f"validation_fraction is {validation_fraction}, expected at least 0 and below 1"
             )
         self.root = Path(root)
-        self.train_sets = train_sets
+        self.train_sets = _named_training_set(train_sets)
         self.test_sets = test_sets
         self.predict_root = predict_root
         self.image_size = image_size
         self.validation_fraction = validation_fraction
-        self.near_dark_sets = tuple(_name_of(name) for name in near_dark_sets)
+        self.near_dark_sets = (
+            None if near_dark_sets is None else tuple(_name_of(name) for name in near_dark_sets)
+        )
         self.resize_depth = resize_depth
         self.augment = augment
         self._ready: set[str] = set()
@@ -105,15 +110,17 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
         self._ready.add(stage)
 
     def _setup_training(self) -> None:
+        folders = self._folders("train", self.train_sets)
+        self._refuse_to_train_on_test_sets(folders)
         samples: list[PairedFiles] = []
-        for name, folder in self._folders("train", self.train_sets).items():
+        for name, folder in folders.items():
             samples += pair_files(name, folder)
         training, held_out = split_held_out(samples, self.validation_fraction)
         size = self.image_size
         self.train_dataset = RGBDSaliencyDataset(
             training,
             TrainTransform(size) if self.augment else EvalTransform(size),
-            self.near_dark_sets,
+            self._near_dark_sets_of(training),
             self.resize_depth,
             with_ground_truth=False,
         )
@@ -125,17 +132,37 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
         return RGBDSaliencyDataset(
             samples,
             EvalTransform(self.image_size),
-            self.near_dark_sets,
+            self._near_dark_sets_of(samples),
             self.resize_depth,
             dataset_name=dataset_name,
         )
+
+    def _near_dark_sets_of(self, samples: Sequence[PairedFiles]) -> tuple[str, ...]:
+        if self.near_dark_sets is not None:
+            return self.near_dark_sets
+        return tuple(filter(is_near_dark, sorted({sample.dataset for sample in samples})))
+
+    def _refuse_to_train_on_test_sets(self, training: Mapping[str, Path]) -> None:
+        if not self.test_sets:
+            return
+        # The folders themselves, whatever they are called and whichever links lead there.
+        names = {os.path.realpath(folder): name for name, folder in training.items()}
+        for name, folder in self._folders("test", self.test_sets).items():
+            if os.path.realpath(folder) in names:
+                raise DataError(
+                    f"{folder}: the data set {name} is in test_sets and, as "
+                    f"{names[os.path.realpath(folder)]}, in train_sets: what is trained and "
+                    "selected on it cannot be tested on it. Leave it out of one of the two; to see "
+                    "whether a network fits its own training pairs, give --data.test_sets to test "
+                    "alone"
+                )
 
     def _folders(
         self, kind: str, sets: Sequence[str] | Mapping[str, str] | None
     ) -> dict[str, Path]:
         if not sets:
             raise _not_given(f"{kind}_sets", "[NAME,…]")
-        if not self.root.is_dir():
+        if not os.path.isdir(self.root):
             raise DataError(
                 f"{self.root}: no such folder; expected the one that holds {', '.join(sets)}: "
                 "give it as --data.root=FOLDER"
@@ -200,6 +227,20 @@ def split_held_out(
 def _hash_to_unit_interval(sample: PairedFiles) -> float:
     digest = hashlib.sha256(f"{sample.dataset}/{sample.name}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def _named_training_set(
+    sets: int | str | list[str] | dict[str, str] | None,
+) -> list[str] | dict[str, str] | None:
+    if not isinstance(sets, int | str):
+        return sets
+    known = named_training_sets()
+    if str(sets) not in known:
+        raise ValueError(
+            f"train_sets is {sets!r}, expected the name of a training set ({', '.join(known)}) or "
+            "a list of folders: --data.train_sets=[NAME,…]"
+        )
+    return known[str(sets)]
 
 
 def _name_of(folder: str | Path) -> str:

@@ -5,6 +5,7 @@ from importlib import metadata
 
 from lightning_modules import (
     compare_command,
+    data_command,
     evaluate_command,
     sweep_command,
     table_command,
@@ -19,6 +20,7 @@ commands:
   test      score a checkpoint on the test sets               mutualformer test --config RUN/config.yaml
   predict   write saliency maps for a folder of pairs         mutualformer predict --config RUN/config.yaml
                                                                 --data.predict_root FOLDER
+  data      list public data sets, check those on disk        mutualformer data check FOLDER
   evaluate  score saliency maps on disk                       mutualformer evaluate --predictions DIR
                                                                 --ground-truth DIR
   compare   say whether two runs or sets of maps differ       mutualformer compare RUN_A RUN_B
@@ -32,6 +34,7 @@ configuration of the first four. MUTUALFORMER_TRACEBACK=1 shows where an error w
 
 TRAINER_COMMANDS = ("fit", "validate", "test", "predict")
 OTHER_COMMANDS = {
+    "data": data_command.run,
     "evaluate": evaluate_command.run,
     "compare": compare_command.run,
     "sweep": sweep_command.run,

@@ -85,6 +85,17 @@ def test_depth_is_inverted_for_the_near_dark_sets_alone(folders):
     torch.testing.assert_close(module.test_datasets[1][0]["depth"], near_bright)
 
 
+@pytest.mark.parametrize("name", ["DES", "rgbd-135", "SSD100_TEST"])
+def test_polarity_comes_from_the_catalogue_under_any_name(folders, name):
+    for folder in (name, "NLPR"):
+        folders.add(folder, ("a",))
+    module = set_up(folders, "test", test_sets=[name, "NLPR"])
+    near_dark, near_bright = (dataset[0]["depth"] for dataset in module.test_datasets)
+    torch.testing.assert_close(near_dark, 1 - near_bright)
+    module = set_up(folders, "test", test_sets=[name, "NLPR"], near_dark_sets=[])
+    torch.testing.assert_close(module.test_datasets[0][0]["depth"], near_bright)
+
+
 def test_polarity_of_held_out_samples_follows_their_data_set(folders):
     folders.add("SSD", STEMS[:2])
     val_dataset = set_up(folders, "fit", train_sets=["SSD"]).val_dataset
@@ -178,6 +189,32 @@ def test_prediction_with_and_without_ground_truth(folders):
     assert {"mask", "ground_truth"} < set(batch)
     # The folder's name says that near is dark.
     assert batch["depth"][batch["mask"].bool()].mean() < 0.1
+
+
+@pytest.mark.parametrize("name", [2185, "2185"])
+def test_training_sets_by_name(folders, name):
+    for folder in ("train/NJU2K", "train/NLPR", "train/DUT-RGBD"):
+        folders.add(folder, STEMS[:3])
+    module = set_up(folders, "fit", train_sets=name)
+    assert {s.dataset for s in module.train_dataset.samples} == {"NJU2K", "NLPR"}
+    larger = set_up(folders, "fit", train_sets=2985, validation_fraction=0.0)
+    assert len(larger.train_dataset) == 9
+
+
+def test_training_set_of_unknown_name(folders):
+    with pytest.raises(ValueError, match="train_sets is 'NLPR', expected .*2185, 2985. or a list"):
+        module_for(folders, train_sets="NLPR")
+
+
+@pytest.mark.parametrize("test_sets", [["NLPR"], {"OTHER": "train/../NLPR"}, ["link"]])
+def test_no_training_on_a_test_set(folders, test_sets):
+    folders.add("NLPR")
+    folders.add("train/SIP")
+    (folders.root / "link").symlink_to("NLPR")
+    with pytest.raises(DataError, match="in test_sets and, as NLPR, in train_sets.*test alone"):
+        set_up(folders, "fit", train_sets=["train/SIP", "NLPR"], test_sets=test_sets)
+    assert set_up(folders, "test", train_sets=["NLPR"], test_sets=test_sets).test_datasets
+    assert set_up(folders, "fit", train_sets=["train/SIP"], test_sets=test_sets).train_dataset
 
 
 # Errors

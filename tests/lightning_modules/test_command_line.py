@@ -123,6 +123,16 @@ def test_data_to_test_on_after_fit_is_looked_for_before_it(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_test_set_is_not_trained_on(
+    image_root: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = folder_data(image_root, "--data.train_sets=[PAIRS]", "--data.test_sets=[PAIRS]")
+    with pytest.raises(SystemExit, match="2"):
+        run("fit", tmp_path / "run", *data)
+    assert "PAIRS is in test_sets and, as PAIRS, in train_sets" in capfd.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_what_the_user_types_wins_over_the_checkpoint(trained: Path) -> None:
     assert run("test", trained) == 0
     before = read_scores(trained)
@@ -177,9 +187,9 @@ def test_of_a_damaged_checkpoint_the_other_one_is_offered(
 
 def test_folders_train_test_and_predict(image_root: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    sets = ("--data.train_sets=[PAIRS]", "--data.test_sets={ONE: PAIRS, TWO: PAIRS}")
-    assert run("fit", folder, *folder_data(image_root, *sets)) == 0
-    assert run("test", folder, *folder_data(image_root, *sets)) == 0
+    assert run("fit", folder, *folder_data(image_root, "--data.train_sets=[PAIRS]")) == 0
+    test_sets = "--data.test_sets={ONE: PAIRS, TWO: PAIRS}"
+    assert run("test", folder, *folder_data(image_root, test_sets)) == 0
     scores = json.loads((folder / "results.json").read_text())["scores"]
     assert scores["ONE"] == scores["TWO"]
 
@@ -201,12 +211,11 @@ def test_without_validation_data_the_last_checkpoint_serves(
     data = folder_data(
         image_root,
         "--data.train_sets=[PAIRS]",
-        "--data.test_sets=[PAIRS]",
         "--data.validation_fraction=0",
     )
     assert run("fit", folder, *data) == 0
     assert [path.name for path in (folder / "checkpoints").iterdir()] == ["last.ckpt"]
-    assert run("test", folder, *data) == 0
+    assert run("test", folder, *data, "--data.test_sets=[PAIRS]") == 0
     assert json.loads((folder / "results.json").read_text())["checkpoint"].endswith("last.ckpt")
 
 
@@ -325,5 +334,5 @@ def test_help_does_not_wait_for_torch(arguments: list[str], code: int) -> None:
 
 def test_an_unknown_command_names_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train"]) == 2
-    known = "fit, validate, test, predict, evaluate, compare, sweep, trial, table"
+    known = "fit, validate, test, predict, data, evaluate, compare, sweep, trial, table"
     assert known in capsys.readouterr().err

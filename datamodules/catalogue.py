@@ -1,0 +1,106 @@
+"""The catalogue of public data sets: names in circulation, numbers of pairs, depth convention."""
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+_FILE = Path(__file__).with_name("catalogue.yaml")
+_SPLIT_AT_THE_END = re.compile(r"[-_ ](train|training|tr|test|testing|te)(set|data)?$", re.I)
+
+
+class CatalogueEntry(NamedTuple):
+    """A public data set; `catalogue.yaml` says what each field means.
+
+    Attributes:
+        name: What this project calls it.
+        aliases: What else its folder is called.
+        second_modality: `depth` or `thermal`.
+        near: How its depth maps store what is near: `bright`, `dark`, or `None` if unknown.
+        counts: Numbers of pairs by split (`train`, `test`): the usual one first.
+        terms: Licence or terms, as far as known.
+        source: Where to get it.
+        citation: The paper it comes from.
+        note: What else one should know; may be empty.
+    """
+
+    name: str
+    aliases: tuple[str, ...]
+    second_modality: str
+    near: str | None
+    counts: dict[str, tuple[int, ...]]
+    terms: str
+    source: str
+    citation: str
+    note: str
+
+
+@cache
+def read_catalogue() -> tuple[CatalogueEntry, ...]:
+    """Return all entries, in the order of the file.
+
+    >>> [entry.name for entry in read_catalogue()][:3]
+    ['NJU2K', 'NLPR', 'DUT-RGBD']
+    """
+    return tuple(
+        CatalogueEntry(
+            name=name,
+            aliases=tuple(fields["aliases"]),
+            second_modality=fields["second_modality"],
+            near=fields["near"],
+            counts={s: tuple(fields[s]) for s in ("train", "test") if s in fields},
+            terms=fields["terms"],
+            source=fields["source"],
+            citation=fields["citation"],
+            note=fields.get("note", ""),
+        )
+        for name, fields in _read_file()["data_sets"].items()
+    )
+
+
+def find_entry(name: str) -> CatalogueEntry | None:
+    """Return the entry of the data set that a folder's name means, `None` if there is none.
+
+    >>> find_entry("rgbd-135").name, find_entry("STERE_test").name, find_entry("mine")
+    ('DES', 'STEREO', None)
+    """
+    return _by_simplified_name().get(_simplify(name))
+
+
+def is_near_dark(name: str) -> bool:
+    """Return whether the catalogue says that a data set of this name stores near as dark.
+
+    >>> is_near_dark("RGBD135"), is_near_dark("NLPR"), is_near_dark("mine")
+    (True, False, False)
+    """
+    entry = find_entry(name)
+    return entry is not None and entry.near == "dark"
+
+
+def named_training_sets() -> dict[str, list[str]]:
+    """Return the folders of the training sets that have a name.
+
+    >>> named_training_sets()["2185"]
+    ['train/NJU2K', 'train/NLPR']
+    """
+    return {name: list(folders) for name, folders in _read_file()["training_sets"].items()}
+
+
+@cache
+def _read_file() -> dict[str, Any]:
+    return yaml.safe_load(_FILE.read_text(encoding="utf-8"))
+
+
+@cache
+def _by_simplified_name() -> dict[str, CatalogueEntry]:
+    return {
+        _simplify(name): entry
+        for entry in read_catalogue()
+        for name in (entry.name, *entry.aliases)
+    }
+
+
+def _simplify(name: str) -> str:
+    return re.sub(r"[-_ ]", "", _SPLIT_AT_THE_END.sub("", name)).casefold()

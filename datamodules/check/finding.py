@@ -1,0 +1,23 @@
+"""What a check has to say."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+# Takes kind, message and whether it is an error, as below.
+Report = Callable[..., None]
+
+
+class Finding(NamedTuple):
+    """One thing that a check found.
+
+    Attributes:
+        dataset: Path of the data set below the root that was checked; empty for the root itself.
+        kind: A word for what is wrong, such as `unreadable`, `size` or `polarity`.
+        message: Names the file, says what is wrong with it and what to do; one line.
+        is_error: Whether it must be mended; what was only noticed is handled as the message says.
+    """
+
+    dataset: str
+    kind: str
+    message: str
+    is_error: bool = True

@@ -1,0 +1,204 @@
+"""Look into the three files of a sample."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from datamodules.check.duplicates import Fingerprint, fingerprint
+from datamodules.check.finding import Finding, Report
+from datamodules.check.polarity import separation
+from datamodules.dataset_folder import PairedFiles
+from datamodules.errors import DataError
+from datamodules.image_files import (
+    exif_orientation,
+    open_image,
+    read_depth,
+    read_mask,
+    read_rgb,
+    read_size,
+)
+
+_SUFFIXES = {
+    "JPEG": (".jpg", ".jpeg"),
+    "MPO": (".jpg", ".jpeg"),
+    "PNG": (".png",),
+    "BMP": (".bmp",),
+    "TIFF": (".tif", ".tiff"),
+}
+# Channels of a grey image that was stored in colour differ by this much at most, in 8-bit steps.
+_MAX_CHANNEL_DIFFERENCE = 8
+# A mask inside the other way round reaches most of the border; few objects do.
+_MAX_BORDER_FRACTION = 0.9
+
+
+class Inspection(NamedTuple):
+    """What was seen in a sample.
+
+    Attributes:
+        name: Its stem.
+        findings: What is wrong.
+        size: `(height, width)` of the RGB image, `None` if it cannot be read.
+        depth_mode: How depth is stored, such as `8-bit` or `16-bit`; empty if it cannot be read.
+        mask_values: `0, 255`, `0, 1`, or `soft` for others; empty if it cannot be read.
+        separation: See `polarity.separation`; `None` if the sample cannot tell.
+        fingerprint: Of the RGB image, `None` if it cannot be read.
+    """
+
+    name: str
+    findings: list[Finding]
+    size: tuple[int, int] | None
+    depth_mode: str
+    mask_values: str
+    separation: float | None
+    fingerprint: Fingerprint | None
+
+
+def inspect_sample(label: str, sample: PairedFiles, is_depth: bool) -> Inspection:
+    """Read the three files as a data module does, and more closely.
+
+    Args:
+        label: Path of the data set, for the findings.
+        sample: The files; the mask is not `None`.
+        is_depth: Whether the second modality is depth; otherwise it may be constant nowhere but
+            is not asked for polarity.
+    """
+    findings: list[Finding] = []
+
+    def report(kind: str, message: str, is_error: bool = True) -> None:
+        findings.append(Finding(label, kind, message, is_error))
+
+    def attempt(read: Callable[[Path], Tensor], path: Path) -> Tensor | None:
+        try:
+            return read(path)
+        except DataError as error:
+            # A reader of masks or depth knows best which of its own expectations failed.
+            kind = "unreadable" if "cannot be read" in str(error) else "content"
+            report(kind, str(error))
+            return None
+
+    assert sample.mask is not None
+    rgb = attempt(read_rgb, sample.rgb)
+    depth = attempt(read_depth, sample.depth)
+    mask = attempt(read_mask, sample.mask)
+    for path, image in ((sample.rgb, rgb), (sample.depth, depth), (sample.mask, mask)):
+        if image is not None:
+            _check_container(path, report)
+    size = None if rgb is None else read_size(sample.rgb)
+    for path, image, what in ((sample.depth, depth, "depth map"), (sample.mask, mask, "mask")):
+        if image is not None and size is not None and tuple(image.shape[-2:]) != size:
+            _report_size(path, tuple(image.shape[-2:]), what, sample.rgb, size, report)
+
+    if rgb is not None and rgb.min() == rgb.max():
+        report("constant", f"{sample.rgb}: the image is constant: replace it, or remove the sample")
+    if depth is not None:
+        _check_depth(sample.depth, depth[0].numpy(), is_depth, report)
+    mask_values = ""
+    if mask is not None:
+        mask_values = _mask_values(sample.mask)
+        _check_mask(sample.mask, mask[0].numpy(), report)
+    share = None
+    if is_depth and depth is not None and mask is not None and depth.shape == mask.shape:
+        share = separation(depth[0].numpy(), mask[0].numpy())
+    print_ = None
+    if rgb is not None:
+        print_ = fingerprint(Image.fromarray(rgb.permute(1, 2, 0).numpy()))
+    depth_mode = "" if depth is None else _depth_mode(sample.depth)
+    return Inspection(sample.name, findings, size, depth_mode, mask_values, share, print_)
+
+
+def _check_container(path: Path, report: Report) -> None:
+    with open_image(path, header_only=True) as image:
+        suffixes = _SUFFIXES.get(image.format or "", ())
+        if path.suffix.lower() not in suffixes:
+            report(
+                "format",
+                f"{path}: holds {image.format} under the name of another format; it is read by its "
+                "content: rename it in time",
+                False,
+            )
+        if exif_orientation(image) != 1:
+            report(
+                "orientation",
+                f"{path}: turned by its EXIF data (orientation {exif_orientation(image)}), which "
+                "is applied: see in the contact sheet that its partners lie the same way",
+                False,
+            )
+
+
+def _report_size(
+    path: Path,
+    size: tuple[int, ...],
+    what: str,
+    rgb: Path,
+    expected: tuple[int, int],
+    report: Report,
+) -> None:
+    remedy = "resize it"
+    if what == "depth map":
+        remedy += ", or give --data.resize_depth=true"
+    if size == expected[::-1]:
+        remedy = f"turn it, or take EXIF data out of {rgb.name} if that turns it wrongly"
+    report(
+        "size",
+        f"{path}: the {what} has {size[0]} × {size[1]} pixels (height × width), expected "
+        f"{expected[0]} × {expected[1]} as in {rgb.parent.name}/{rgb.name}: {remedy}",
+    )
+
+
+def _check_depth(path: Path, depth: NDArray[np.float32], is_depth: bool, report: Report) -> None:
+    what = "depth map" if is_depth else "thermal image"
+    if depth.min() == depth.max():
+        report("constant", f"{path}: the {what} is constant: replace it, or remove the sample")
+        return
+    if not is_depth:
+        return
+    if np.isin(depth, (0, 1)).all():
+        report(
+            "content",
+            f"{path}: the depth map holds two values only, as a mask does: check that it lies in "
+            "the right folder",
+        )
+    with open_image(path) as image:
+        if image.mode in ("RGB", "RGBA", "P", "CMYK", "YCbCr"):
+            channels = np.asarray(image.convert("RGB"), np.int16)
+            if np.ptp(channels, axis=-1).max() > _MAX_CHANNEL_DIFFERENCE:
+                report(
+                    "content",
+                    f"{path}: the depth map is in colours, whose order of depths is not that of "
+                    "their brightness: store depth itself, in grey",
+                )
+
+
+def _check_mask(path: Path, mask: NDArray[np.bool_], report: Report) -> None:
+    if not mask.any() or mask.all():
+        what = "full" if mask.any() else "empty"
+        report("constant", f"{path}: the mask is {what}: replace it, or remove the sample")
+        return
+    border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+    if border.mean() > _MAX_BORDER_FRACTION:
+        report(
+            "content",
+            f"{path}: the object covers {border.mean():.0%} of the border: invert the mask if it "
+            "marks the background",
+            False,
+        )
+
+
+def _mask_values(path: Path) -> str:
+    with open_image(path) as image:
+        values = np.unique(np.asarray(image.convert("L"))).tolist()
+    for binary in ([0, 255], [0, 1]):
+        if set(values) <= set(binary):
+            return ", ".join(map(str, binary))
+    return "soft"
+
+
+def _depth_mode(path: Path) -> str:
+    with open_image(path, header_only=True) as image:
+        names = {"1": "1-bit", "L": "8-bit", "I": "32-bit", "F": "float"}
+        return "16-bit" if image.mode.startswith("I;16") else names.get(image.mode, image.mode)

@@ -1,0 +1,111 @@
+"""Pair the files of a data set, reporting every obstacle instead of the first."""
+
+import unicodedata
+from collections import Counter
+from pathlib import Path
+
+from datamodules.check.find_datasets import FoundDataset
+from datamodules.check.finding import Finding, Report
+from datamodules.dataset_folder import (
+    ImageFolder,
+    PairedFiles,
+    describe_duplicates,
+    describe_empty,
+    describe_unprintable,
+    find_near_miss,
+    list_folder,
+    read_image_folder,
+    show,
+)
+from datamodules.errors import DataError
+
+_NAMES = {"rgb": "RGB", "depth": "depth", "mask": "GT"}
+
+
+def pair_folder(dataset: FoundDataset) -> tuple[list[PairedFiles], list[Finding]]:
+    """Return the complete samples of a data set, and what keeps the other files from being some."""
+    findings: list[Finding] = []
+
+    def report(kind: str, message: str, is_error: bool = True) -> None:
+        findings.append(Finding(dataset.label, kind, message, is_error))
+
+    files: dict[str, dict[str, Path]] = {}
+    folders: dict[str, Path] = {}
+    for kind, candidates in dataset.subfolders.items():
+        if len(candidates) != 1:
+            report("folder", _describe_candidates(dataset.folder, kind, candidates))
+            continue
+        folders[kind] = candidates[0]
+        try:
+            listing = read_image_folder(candidates[0])
+        except DataError as error:
+            report("unreadable", str(error))
+            continue
+        _report_listing(candidates[0], listing, report)
+        files[kind] = {stem: paths[0] for stem, paths in listing.images.items() if paths}
+    stems = sorted(set().union(*files.values())) if files else []
+    for kind, paths in files.items():
+        # Where a whole folder is missing or empty, that was said already.
+        if not paths:
+            continue
+        names = list_folder(folders[kind])
+        for stem in stems:
+            if stem not in paths:
+                near_miss = find_near_miss(stem, names)
+                partner = next(other[stem] for other in files.values() if stem in other)
+                report(
+                    "unpaired",
+                    f"{partner}: no file of this stem in {folders[kind].name}/"
+                    f"{f' ({near_miss})' if near_miss else ''}: add it, or remove its partners",
+                )
+    if files.keys() != _NAMES.keys():
+        return [], findings
+    complete = [stem for stem in stems if all(stem in paths for paths in files.values())]
+    samples = [
+        PairedFiles(dataset.name, stem, *(files[kind][stem] for kind in _NAMES))
+        for stem in complete
+    ]
+    return samples, findings
+
+
+def _describe_candidates(folder: Path, kind: str, candidates: list[Path]) -> str:
+    if candidates:
+        names = " and ".join(path.name for path in candidates)
+        return (
+            f"{show(folder)}: {names} both hold {_NAMES[kind]} images, expected one folder of "
+            "them: move the other one away"
+        )
+    return f"{show(folder)}: no folder {_NAMES[kind]}, nor an alias of it: add or rename it"
+
+
+def _report_listing(folder: Path, listing: ImageFolder, report: Report) -> None:
+    if listing.unprintable:
+        report("name", describe_unprintable(folder, listing.unprintable))
+    if not listing.images:
+        report("empty", describe_empty(folder, listing))
+    duplicates = {stem: paths for stem, paths in listing.images.items() if len(paths) > 1}
+    for stem, paths in duplicates.items():
+        report("unpaired", describe_duplicates(folder, {stem: paths}))
+    for path in listing.ignored:
+        report("ignored", f"{show(path)}: not of an accepted format, ignored: move it away", False)
+    if listing.hidden:
+        names = ", ".join(show(path.name) for path in listing.hidden[:3])
+        more = f" and {len(listing.hidden) - 3} more" if len(listing.hidden) > 3 else ""
+        message = f"{folder}: hidden files ({names}{more}) ignored: nothing to do"
+        report("ignored", message, False)
+    folded = Counter(stem.casefold() for stem in listing.images)
+    for stem, paths in listing.images.items():
+        if folded[stem.casefold()] > 1:
+            report(
+                "name",
+                f"{paths[0]}: another stem differs in upper and lower case only, which the file "
+                "systems of macOS and Windows cannot hold: rename one in all three folders",
+            )
+    for stem, paths in listing.images.items():
+        if not unicodedata.is_normalized("NFC", paths[0].stem):
+            report(
+                "name",
+                f"{paths[0]}: the name is in Unicode's decomposed form (NFD) and paired as if it "
+                f"were composed ({stem}): nothing to do",
+                False,
+            )
