@@ -62,7 +62,8 @@ def pair_files(
     if not folder.is_dir():
         raise DataError(
             f"{folder}: no such folder; expected a data set with the folders RGB, "
-            f"{second_folders[0]} and GT: check the name and --data.root. {_describe_folders(folder.parent)}"
+            f"{second_folders[0]} and GT: check the name and --data.root. "
+            f"{_describe_folders(folder.parent)}"
         )
     rgb = _images_by_stem(_find_subfolder(folder, RGB_FOLDERS))
     depth = _images_by_stem(_find_subfolder(folder, second_folders))

@@ -24,7 +24,7 @@ class TrainTransform:
     """Crop, flip and rotate the three jointly; change colour and depth values separately.
 
     Draws from torch's global generator, which `SeededDataset` seeds anew for every sample. What is
-    left empty by a rotation is black, and a hole in depth.
+    left empty by a rotation is black, and as far as can be.
 
     Args:
         image_size: Side of the square output in pixels.
