@@ -63,7 +63,8 @@ def read_values(path: Path, channels: int = 1, must_be_finite: bool = True) -> N
             bits per channel and several channels, or holds values that are not finite.
     """
     with _opened(path) as image:
-        if any(_WIDE_CHANNELS.search(str(tile)) for tile in image.tile) and image.mode[0] != "I":
+        layout = str(getattr(image, "tile", ""))
+        if image.mode[0] != "I" and _WIDE_CHANNELS.search(layout):
             raise DataError(
                 f"{path}: several channels of 16 bits, of which only 8 could be read: save it with "
                 "one channel of 16 bits"

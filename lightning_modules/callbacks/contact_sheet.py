@@ -11,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from lightning_modules.callbacks.second_modality import as_heading, second_modality
 from lightning_modules.metrics import quantise
 from lightning_modules.tracking import send_picture
 from lightning_modules.write_atomically import write_atomically
@@ -79,7 +80,7 @@ class ContactSheet(Callback):
         self._train_page_is_written = True
         if trainer.is_global_zero:
             size = (batch["rgb"].shape[-2], batch["rgb"].shape[-1])
-            heading = _second_heading(trainer)
+            heading = as_heading(second_modality(trainer))
             for index, dataset in enumerate(batch["dataset"][: self.num_samples]):
                 sample = _sample(batch, index, size, heading)
                 self._samples.setdefault(dataset, []).append(sample)
@@ -101,7 +102,7 @@ class ContactSheet(Callback):
             samples = self._samples.setdefault(dataset, [])
             if len(samples) < self.num_samples:
                 height, width = (int(side) for side in batch["original_size"][index])
-                heading = _second_heading(trainer)
+                heading = as_heading(second_modality(trainer))
                 prediction = outputs["saliency"]
                 samples.append(_sample(batch, index, (height, width), heading, prediction))
 
@@ -127,12 +128,6 @@ class ContactSheet(Callback):
         rank_zero_info(f"Contact sheet: {self.path}")
         send_picture(trainer, f"contact_sheet_{stage}", self.path)
         self._samples.clear()
-
-
-def _second_heading(trainer: Trainer) -> str:
-    datamodule = getattr(trainer, "datamodule", None)
-    modality = getattr(datamodule, "second_modality", "depth")
-    return "NIR" if modality == "nir" else modality.capitalize()
 
 
 def _sample(
