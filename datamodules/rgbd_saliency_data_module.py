@@ -119,6 +119,8 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
         self.read_depth: DepthReader | ImageReader
         if second_modality == "depth":
             names = [_name_of(name) for name in near_dark_sets]
+            if not isinstance(invalid_depth, str):
+                invalid_depth = {_name_of(name): holes for name, holes in invalid_depth.items()}
             self.read_depth = DepthReader(names, invalid_depth, depth_range)
         else:
             self.read_depth = ImageReader(depth_channels, depth_range)

@@ -80,8 +80,22 @@ def test_shadows_fall_beside_near_things_on_the_far_side():
         # Only a viewpoint on the other side sees all of the step.
         assert columns == [] or columns == list(range(40, 40 + len(columns)))
         assert len(columns) <= 4
-    assert any((after == 0).any() for after in changed(cast_shadows, depth))
-    assert any((after == 0).any() for after in changed(cast_shadows, depth.flip(-1)))
+
+
+def test_a_sensor_has_its_second_viewpoint_on_one_side():
+    bar = torch.full((1, 64, 200), 0.2)
+    bar[..., 80:120] = 0.9
+    seen = set()
+    for after in changed(cast_shadows, bar):
+        left, right = (
+            (after[..., part] == 0).any().item() for part in (slice(80), slice(120, 200))
+        )
+        assert left != right
+        seen.add(left)
+    assert seen == {True, False}
+
+
+def test_a_gentle_slope_casts_no_shadow():
     gentle = torch.linspace(0, 0.9 * SHADOW_STEP, 80).expand(1, 64, 80)
     assert all(torch.equal(after, gentle) for after in changed(cast_shadows, gentle))
 

@@ -105,7 +105,7 @@ def with_holes(folders, name, subfolder="depth"):
     return folder
 
 
-@pytest.mark.parametrize("invalid_depth", ["auto", {"Kinect": "zero"}, "none"])
+@pytest.mark.parametrize("invalid_depth", ["auto", {"test/Kinect": "zero"}, {"Kinect": "none"}])
 def test_holes_are_far_in_training_testing_and_prediction_alike(folders, invalid_depth):
     folder = with_holes(folders, "Kinect")
     arguments = dict(
@@ -129,7 +129,7 @@ def test_holes_are_far_in_training_testing_and_prediction_alike(folders, invalid
     for item in depths:
         assert torch.equal(item["depth"], seen[item["name"]]["depth"])
         hole, beside = item["depth"][0, 20:23, 17:19], item["depth"][0, 16, 30]
-        if invalid_depth == "none":
+        if invalid_depth == {"Kinect": "none"}:
             assert hole.min() > 0.95 and beside < 0.6  # near, and all else squeezed together
         else:
             assert hole.max() < 0.05 and beside > 0.95
