@@ -11,6 +11,8 @@ from datamodules.errors import DataError
 # Names in use for the three folders of a data set; the first of each is ours.
 RGB_FOLDERS = ("RGB", "rgb", "image", "images", "Image", "Imgs")
 DEPTH_FOLDERS = ("depth", "depths", "Depth")
+THERMAL_FOLDERS = ("T", "thermal", "Thermal", "IR")
+NIR_FOLDERS = ("NIR", "nir")
 MASK_FOLDERS = ("GT", "gt", "mask", "masks")
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
@@ -25,7 +27,7 @@ class PairedFiles(NamedTuple):
         dataset: Name of the data set.
         name: File stem, the same for all files of the sample.
         rgb: Colour image.
-        depth: Depth map.
+        depth: Depth map, or image of another second modality.
         mask: Ground truth, `None` where there is none.
     """
 
@@ -36,7 +38,12 @@ class PairedFiles(NamedTuple):
     mask: Path | None
 
 
-def pair_files(dataset: str, folder: Path, mask_is_optional: bool = False) -> list[PairedFiles]:
+def pair_files(
+    dataset: str,
+    folder: Path,
+    mask_is_optional: bool = False,
+    second_folders: tuple[str, ...] = DEPTH_FOLDERS,
+) -> list[PairedFiles]:
     """Pair the images of a data set's folder by their file stem.
 
     Stems are compared in Unicode's composed form (NFC), as file systems differ in the form they
@@ -46,6 +53,7 @@ def pair_files(dataset: str, folder: Path, mask_is_optional: bool = False) -> li
         dataset: Name of the data set, for the samples to bear.
         folder: Holds the folders `RGB`, `depth` and `GT`, or one alias of each.
         mask_is_optional: Whether the mask folder may be missing. If it is there, it is paired.
+        second_folders: Names in use for the folder of the second modality, the first of them ours.
 
     Returns:
         The samples, sorted by stem.
@@ -57,11 +65,12 @@ def pair_files(dataset: str, folder: Path, mask_is_optional: bool = False) -> li
     # Unlike is_dir of a Path, false for a folder that may not be looked into.
     if not os.path.isdir(folder):
         raise DataError(
-            f"{folder}: no such folder; expected a data set with the folders RGB, depth and GT: "
-            f"check the name and --data.root. {_describe_folders(folder.parent)}"
+            f"{folder}: no such folder; expected a data set with the folders RGB, "
+            f"{second_folders[0]} and GT: check the name and --data.root. "
+            f"{_describe_folders(folder.parent)}"
         )
     rgb = _images_by_stem(_find_subfolder(folder, RGB_FOLDERS))
-    depth = _images_by_stem(_find_subfolder(folder, DEPTH_FOLDERS))
+    depth = _images_by_stem(_find_subfolder(folder, second_folders))
     _check_paired(folder, rgb, depth)
     masks: dict[str, Path] = {}
     if not mask_is_optional or _matching_subfolders(folder, MASK_FOLDERS):

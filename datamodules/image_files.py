@@ -1,6 +1,7 @@
 """Reading RGB images, depth maps and masks from files."""
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from scipy.ndimage import maximum_filter, minimum_filter
 from torch import Tensor
@@ -20,6 +22,12 @@ _MAX_SOFT_FRACTION = 0.05
 # at least this share of the image.
 _CLASS_AREA_SIDE = 5
 _MIN_CLASS_FRACTION = 0.001
+
+# Grey images that went through JPEG in colour differ a little between their channels.
+_MAX_GREY_SPREAD = 16
+_MAX_COLOURED_FRACTION = 0.01
+# Pillow's name for a layout with 16 bits per channel; it reads them as 8 where there are several.
+_WIDE_CHANNELS = re.compile(r";16[BLN]")
 
 _ORIENTATION = 0x0112
 # What a file is that no decoder knows, by its first bytes.
@@ -62,26 +70,58 @@ def read_rgb(path: Path) -> Tensor:
     return torch.from_numpy(values).permute(2, 0, 1).contiguous()
 
 
-def read_depth(path: Path) -> Tensor:
-    """Read a depth map of 8 or 16 bits, or of 32-bit integers or floats.
+def read_values(path: Path, channels: int = 1, must_be_finite: bool = True) -> NDArray:
+    """Read the stored values of a depth map or another image of one quantity, with all their bits.
 
-    No value is treated as invalid: a map whose holes are stored as zeros keeps them.
+    Args:
+        path: An image of 8 or 16 bits, or of 32-bit integers or floats, grey or grey in all
+            channels; an alpha channel is ignored.
+        channels: 1, or 3 for an image that may be coloured; a grey one is repeated.
+        must_be_finite: Whether values that are not finite are an error.
 
     Returns:
-        float32 `(1, H, W)`, scaled to [0, 1] by the smallest and largest value of the map; all
-        zeros if the map is constant. Which end is near is that of the file.
+        `(channels, H, W)`: uint8, uint16, int32 or float32.
 
     Raises:
-        DataError: If the file cannot be read or holds values that are not finite.
+        DataError: If the file cannot be read, is coloured where one channel is asked for, has 16
+            bits per channel and several channels, or holds values that are not finite.
     """
     with open_image(path) as image:
-        # Modes I and F hold more than 8 bits, which a conversion to L would cut off.
-        values = np.array(image if image.mode[0] in "IF" else image.convert("L"), np.float64)
-    if not np.isfinite(values).all():
-        raise DataError(f"{path}: the depth map holds NaN or infinite values: replace them by 0")
-    low, high = values.min(), values.max()
-    scaled = (values - low) / (high - low) if high > low else np.zeros_like(values)
-    return torch.from_numpy(scaled.astype(np.float32))[None]
+        layout = str(getattr(image, "tile", ""))
+        if image.mode[0] != "I" and _WIDE_CHANNELS.search(layout):
+            raise DataError(
+                f"{path}: several channels of 16 bits, of which only 8 could be read: save it with "
+                "one channel of 16 bits"
+            )
+        if image.mode[0] in "IF":
+            values = np.array(image)
+            if values.dtype.kind == "i" and values.min() >= 0 and values.max() < 2**16:
+                values = values.astype(np.uint16)  # Pillow reads some 16-bit formats as 32 bits
+            values = np.repeat(values[None], channels, axis=0)
+        elif channels == 3:
+            values = np.array(image.convert("RGB")).transpose(2, 0, 1)
+        else:
+            if image.mode not in ("1", "L", "LA"):
+                _check_grey(path, image.convert("RGB"))
+            values = np.array(image.convert("L"))[None]
+    if must_be_finite and not np.isfinite(values).all():
+        raise DataError(f"{path}: the image holds NaN or infinite values: replace them by 0")
+    return values
+
+
+def _check_grey(path: Path, image: Image.Image) -> None:
+    bands = [np.asarray(band) for band in image.split()]
+    spread = np.maximum(np.maximum(*bands[:2]), bands[2]) - np.minimum(
+        np.minimum(*bands[:2]), bands[2]
+    )
+    coloured = np.mean(spread > _MAX_GREY_SPREAD)
+    if coloured > _MAX_COLOURED_FRACTION:
+        raise DataError(
+            f"{path}: coloured ({coloured:.0%} of its pixels), expected one grey value per pixel: "
+            "depth in false colours cannot be read back without its colour map, so use the grey or "
+            "16-bit files of the data set, or convert it; read another modality than depth in "
+            "colour with --data.depth_channels=3 --model.network.depth_channels=3"
+        )
 
 
 def read_mask(path: Path) -> Tensor:

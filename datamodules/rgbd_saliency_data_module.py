@@ -4,22 +4,36 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal, get_args
 
-from datamodules.catalogue import is_near_dark, named_training_sets
-from datamodules.dataset_folder import PairedFiles, pair_files
+from datamodules.catalogue import named_training_sets
+from datamodules.dataset_folder import (
+    DEPTH_FOLDERS,
+    NIR_FOLDERS,
+    THERMAL_FOLDERS,
+    PairedFiles,
+    pair_files,
+)
+from datamodules.depth_augmentation import augment_brightness, augment_depth
+from datamodules.depth_maps import DepthReader, ImageReader, InvalidDepth
 from datamodules.errors import DataError
 from datamodules.paired_modality_data_module import PairedModalityDataModule
 from datamodules.rgbd_saliency_dataset import RGBDSaliencyDataset
 from datamodules.transforms import EvalTransform, TrainTransform
 
+SecondModality = Literal["depth", "thermal", "nir"]
+_SECOND_FOLDERS = {"depth": DEPTH_FOLDERS, "thermal": THERMAL_FOLDERS, "nir": NIR_FOLDERS}
+
 
 class RGBDSaliencyDataModule(PairedModalityDataModule):
-    """RGB-D saliency data sets in folders.
+    """Saliency data sets of RGB and depth, or another aligned modality, in folders.
 
     The folder of a data set holds `RGB`, `depth` and `GT` (or an alias of each), paired by file
     stem. Validation samples are a fixed part of the training data, called `held_out`; test sets
-    are used in `test` alone. Depth maps are scaled to [0, 1] by their own smallest and largest
-    value, with near = 1; holes stored as zeros are not treated apart.
+    are used in `test` alone. Depth is read by `DepthReader`: in [0, 1], near = 1, holes = 0.
+
+    Another second modality takes the place of depth, in batches too: thermal images, from the
+    folder `T`, or near-infrared ones, from `NIR`. They have neither polarity nor holes.
 
     Args:
         root: Folder that the folders of the data sets are relative to.
@@ -39,9 +53,19 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
         near_dark_sets: Names (or folders, whose last part counts) of the data sets whose depth
             maps store near as dark. By default those of which the catalogue says so, under any of
             their names; `mutualformer data check` tells whether that is true of the copy at hand.
+            Of depth only.
         resize_depth: Whether a depth map of another size than its RGB image is resized to it.
             Otherwise it is an error.
-        augment: Whether training samples are cropped, flipped, rotated and changed in value.
+        augment: Whether training samples are cropped, flipped, rotated and changed in value: RGB
+            in brightness, contrast and colour, depth as in `augment_depth`.
+        invalid_depth: Which stored values of a depth map are holes: `auto` (none in files of 8
+            bits, zero in others), `none`, `zero`, `max` or `both`; or a mapping from names of data
+            sets to one of these. Of depth only.
+        depth_range: Stored values `[low, high]` of the second modality that become 0 and 1; by
+            default the smallest and the largest of each image.
+        second_modality: `depth`, `thermal` or `nir`.
+        depth_channels: Channels of the second modality, 1 or 3; depth has 1. The network's
+            `depth_channels` must be the same.
 
     Raises:
         ValueError: If a number is outside its range.
@@ -62,6 +86,10 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
         near_dark_sets: Sequence[str] | None = None,
         resize_depth: bool = False,
         augment: bool = True,
+        invalid_depth: InvalidDepth | dict[str, InvalidDepth] = "auto",
+        depth_range: tuple[float, float] | None = None,
+        second_modality: SecondModality = "depth",
+        depth_channels: int = 1,
     ) -> None:
         super().__init__(batch_size, eval_batch_size, num_workers, seed)
         if image_size < 32:
@@ -76,9 +104,30 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
         self.predict_root = predict_root
         self.image_size = image_size
         self.validation_fraction = validation_fraction
-        self.near_dark_sets = (
-            None if near_dark_sets is None else tuple(_name_of(name) for name in near_dark_sets)
-        )
+        if second_modality not in get_args(SecondModality):
+            raise ValueError(
+                f"second_modality is {second_modality!r}, expected one of "
+                f"{', '.join(get_args(SecondModality))}"
+            )
+        if depth_channels not in ((1,) if second_modality == "depth" else (1, 3)):
+            raise ValueError(
+                f"depth_channels is {depth_channels}, expected 1 for depth, and 1 or 3 for another "
+                "--data.second_modality"
+            )
+        if second_modality != "depth" and invalid_depth != "auto":
+            raise ValueError(
+                f"invalid_depth is {invalid_depth!r}, but the second modality is "
+                f"{second_modality}, expected it for depth only: leave it out"
+            )
+        self.second_modality = second_modality
+        self.read_depth: DepthReader | ImageReader
+        if second_modality == "depth":
+            names = None if near_dark_sets is None else [_name_of(name) for name in near_dark_sets]
+            if not isinstance(invalid_depth, str):
+                invalid_depth = {_name_of(name): holes for name, holes in invalid_depth.items()}
+            self.read_depth = DepthReader(names, invalid_depth, depth_range)
+        else:
+            self.read_depth = ImageReader(depth_channels, depth_range)
         self.resize_depth = resize_depth
         self.augment = augment
         self._ready: set[str] = set()
@@ -98,14 +147,14 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
             self._setup_training()
         elif stage == "test":
             self.test_datasets = [
-                self._evaluation_dataset(pair_files(name, folder))
+                self._evaluation_dataset(self._pair_files(name, folder))
                 for name, folder in self._folders("test", self.test_sets).items()
             ]
         elif stage == "predict":
             if self.predict_root is None:
                 raise _not_given("predict_root", "FOLDER")
             folder = Path(self.predict_root)
-            samples = pair_files(folder.resolve().name, folder, mask_is_optional=True)
+            samples = self._pair_files(folder.resolve().name, folder, mask_is_optional=True)
             self.predict_dataset = self._evaluation_dataset(samples)
         self._ready.add(stage)
 
@@ -114,17 +163,24 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
         self._refuse_to_train_on_test_sets(folders)
         samples: list[PairedFiles] = []
         for name, folder in folders.items():
-            samples += pair_files(name, folder)
+            samples += self._pair_files(name, folder)
         training, held_out = split_held_out(samples, self.validation_fraction)
         size = self.image_size
+        change_depth = augment_depth if self.second_modality == "depth" else augment_brightness
         self.train_dataset = RGBDSaliencyDataset(
             training,
-            TrainTransform(size) if self.augment else EvalTransform(size),
-            self._near_dark_sets_of(training),
+            TrainTransform(size, change_depth) if self.augment else EvalTransform(size),
+            self.read_depth,
             self.resize_depth,
             with_ground_truth=False,
         )
         self.val_dataset = self._evaluation_dataset(held_out, "held_out") if held_out else None
+
+    def _pair_files(
+        self, name: str, folder: Path, mask_is_optional: bool = False
+    ) -> list[PairedFiles]:
+        second_folders = _SECOND_FOLDERS[self.second_modality]
+        return pair_files(name, folder, mask_is_optional, second_folders)
 
     def _evaluation_dataset(
         self, samples: list[PairedFiles], dataset_name: str | None = None
@@ -132,15 +188,10 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
         return RGBDSaliencyDataset(
             samples,
             EvalTransform(self.image_size),
-            self._near_dark_sets_of(samples),
+            self.read_depth,
             self.resize_depth,
             dataset_name=dataset_name,
         )
-
-    def _near_dark_sets_of(self, samples: Sequence[PairedFiles]) -> tuple[str, ...]:
-        if self.near_dark_sets is not None:
-            return self.near_dark_sets
-        return tuple(filter(is_near_dark, sorted({sample.dataset for sample in samples})))
 
     def _refuse_to_train_on_test_sets(self, training: Mapping[str, Path]) -> None:
         if not self.test_sets:

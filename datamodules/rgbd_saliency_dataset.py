@@ -1,15 +1,16 @@
 """RGB-D saliency samples read from files."""
 
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from torchvision.transforms.v2.functional import resize
 
 from datamodules.batch import Batch
 from datamodules.dataset_folder import PairedFiles
+from datamodules.depth_maps import DepthReader, ImageReader
 from datamodules.errors import DataError
-from datamodules.image_files import read_depth, read_mask, read_rgb, read_size
+from datamodules.image_files import read_mask, read_rgb, read_size
 from datamodules.paired_modality_data_module import PairedModalityDataset
 from datamodules.transforms import EvalTransform, TrainTransform
 
@@ -17,13 +18,14 @@ from datamodules.transforms import EvalTransform, TrainTransform
 class RGBDSaliencyDataset(PairedModalityDataset):
     """RGB image, depth map (near = 1) and mask of each sample, as described in `collate`.
 
+    The second modality is called `depth` whatever it is.
+
     The sizes of all files are compared when the data set is created, from their headers.
 
     Args:
         samples: The files, see `pair_files`.
         transform: Brings a sample to the network's input size.
-        near_dark_sets: Names of the data sets whose depth maps store near as dark; these maps are
-            inverted.
+        read_depth: Reads the second modality of a sample.
         resize_depth: Whether a depth map of another size than its RGB image is resized to it.
             Otherwise it is an error.
         with_ground_truth: Whether items also hold `ground_truth`, the mask at its own size.
@@ -38,7 +40,7 @@ class RGBDSaliencyDataset(PairedModalityDataset):
         self,
         samples: Sequence[PairedFiles],
         transform: TrainTransform | EvalTransform,
-        near_dark_sets: Collection[str] = (),
+        read_depth: DepthReader | ImageReader,
         resize_depth: bool = False,
         with_ground_truth: bool = True,
         dataset_name: str | None = None,
@@ -47,7 +49,7 @@ class RGBDSaliencyDataset(PairedModalityDataset):
             _check_sizes(sample, resize_depth)
         self.samples = samples
         self.transform = transform
-        self.near_dark_sets = frozenset(near_dark_sets)
+        self.read_depth = read_depth
         self.with_ground_truth = with_ground_truth
         self.dataset_name = dataset_name
         self._constant_depth_maps: set[Path] = set()
@@ -59,11 +61,9 @@ class RGBDSaliencyDataset(PairedModalityDataset):
         sample = self.samples[index]
         rgb = read_rgb(sample.rgb)
         size = (rgb.shape[-2], rgb.shape[-1])
-        depth = read_depth(sample.depth)
+        depth = self.read_depth(sample.depth, sample.dataset)
         if not depth.any():
             self._warn_of_constant_depth(sample.depth)
-        elif sample.dataset in self.near_dark_sets:
-            depth = 1.0 - depth
         if depth.shape[-2:] != size:
             depth = resize(depth, list(size), antialias=True)
         ground_truth = None if sample.mask is None else read_mask(sample.mask)
@@ -83,8 +83,8 @@ class RGBDSaliencyDataset(PairedModalityDataset):
         if path not in self._constant_depth_maps:
             self._constant_depth_maps.add(path)
             warnings.warn(
-                f"{path}: the depth map is constant, expected a range of depths: zeros are used, "
-                "so that this sample is seen in RGB only",
+                f"{path}: no two different values (holes and what lies below depth_range aside), "
+                "expected a range: zeros are used, so that this sample is seen in RGB only",
                 stacklevel=3,
             )
 

@@ -85,9 +85,16 @@ class SeededDataset(Dataset[Batch]):
 
     def __getitem__(self, epoch_and_index: tuple[int, int]) -> Batch:
         epoch, index = epoch_and_index
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(_mix(self.seed, epoch, index))
-            return self.dataset[index]
+        num_threads = torch.get_num_threads()
+        # Sums over an image, as for its contrast, round differently with the number of threads,
+        # which is 1 in a worker.
+        torch.set_num_threads(1)
+        try:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(_mix(self.seed, epoch, index))
+                return self.dataset[index]
+        finally:
+            torch.set_num_threads(num_threads)
 
 
 def _mix(*numbers: int) -> int:

@@ -45,7 +45,7 @@ class MutualFormerNetwork(nn.Module):
         encoder_name: encoder of segmentation-models-pytorch, ``tu-*`` included.
         encoder_weights: ``None``, ``"imagenet"``, a file, or an installed weights package; see
             :func:`mutualformer.encoders.build_encoder`.
-        share_encoder: use one encoder for both modalities (depth is repeated to three channels)
+        share_encoder: use one encoder for both modalities (one channel is repeated to three)
             instead of two with their own weights.
         fusion: which fusion, with its options.
         fusion_strides: strides whose tokens are fused, out of 4, 8, 16, 32. Stride 8 of a
@@ -53,6 +53,8 @@ class MutualFormerNetwork(nn.Module):
         fusion_dim: token width C.
         decoder_name: ``"fpn"``, ``"segformer"``, ``"unet"`` or ``"upernet"``.
         decoder_dim: width of the decoder, a multiple of 32 (groups of its normalisation).
+        depth_channels: 1, or 3 for a second modality in colour such as thermal images in false
+            colours.
 
     Raises:
         ValueError: a name, stride or width that is not available; weights that cannot be had.
@@ -72,6 +74,7 @@ class MutualFormerNetwork(nn.Module):
         fusion_dim: int = 128,
         decoder_name: str = "fpn",
         decoder_dim: int = 128,
+        depth_channels: int = 1,
     ) -> None:
         super().__init__()
         if decoder_name not in DECODERS:
@@ -80,9 +83,12 @@ class MutualFormerNetwork(nn.Module):
             )
         if decoder_dim < 1 or decoder_dim % 32:
             raise ValueError(f"decoder_dim is {decoder_dim}, expected a multiple of 32")
+        if depth_channels not in (1, 3):
+            raise ValueError(f"depth_channels is {depth_channels}, expected 1 or 3")
         self.fusion = fusion
+        self.depth_channels = depth_channels
         self.share_encoder = share_encoder
-        widths = {"shared": 3} if share_encoder else {"rgb": 3, "depth": 1}
+        widths = {"shared": 3} if share_encoder else {"rgb": 3, "depth": depth_channels}
         encoders = {
             name: build_encoder(encoder_name, in_channels=in_channels, weights=encoder_weights)
             for name, in_channels in widths.items()
@@ -120,7 +126,7 @@ class MutualFormerNetwork(nn.Module):
 
         Args:
             rgb: `(B, 3, H, W)`, in [0, 1]; any H and W.
-            depth: `(B, 1, H, W)`, in [0, 1], near = 1.
+            depth: `(B, depth_channels, H, W)`, in [0, 1], near = 1.
 
         Returns:
             Logits `(B, 1, H, W)`; their sigmoid is the saliency map.
@@ -129,14 +135,21 @@ class MutualFormerNetwork(nn.Module):
             ValueError: shapes that do not fit together.
         """
         size = rgb.shape[-2:]
-        if rgb.shape[1:] != (3, *size) or depth.shape != (rgb.shape[0], 1, *size):
+        if rgb.shape[1:] != (3, *size) or depth.shape != (
+            rgb.shape[0],
+            self.depth_channels,
+            *size,
+        ):
             raise ValueError(
                 f"rgb is {tuple(rgb.shape)} and depth is {tuple(depth.shape)}; "
-                "expected (B, 3, H, W) and (B, 1, H, W)"
+                f"expected (B, 3, H, W) and (B, {self.depth_channels}, H, W): depth_channels of "
+                "the network and of the data must be the same"
             )
+        grey = self.depth_channels == 1
         inputs = {
             "rgb": (rgb - self.mean) / self.std,
-            "depth": (depth - self.mean.mean()) / self.std.mean(),
+            "depth": (depth - (self.mean.mean() if grey else self.mean))
+            / (self.std.mean() if grey else self.std),
         }
         features = {name: self._encode(name, inputs[name]) for name in self.fusion.modalities}
         logits = self.head(self.decoder(self._fuse(features)))

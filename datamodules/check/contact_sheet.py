@@ -11,8 +11,9 @@ from scipy.ndimage import binary_erosion
 
 from datamodules.check.data_report import DataReport, DatasetReport
 from datamodules.dataset_folder import PairedFiles
+from datamodules.depth_maps import ImageReader
 from datamodules.errors import DataError
-from datamodules.image_files import read_depth, read_mask, read_rgb
+from datamodules.image_files import read_mask, read_rgb
 
 _TILE = 200
 _GAP = 8
@@ -24,6 +25,8 @@ _CAPTION_COLOUR = (90, 94, 102)
 _BROKEN_COLOUR = (246, 214, 210)
 _OUTLINE_COLOUR = (255, 40, 40)
 _HEADINGS = ("RGB", "second modality", "mask", "mask on RGB")
+# Depth and thermal images alike, as they are stored.
+_read_any = ImageReader(channels=3)
 
 
 def draw_contact_sheet(report: DataReport, samples_per_dataset: int = 3) -> Image.Image:
@@ -81,7 +84,7 @@ def _tiles(report: DatasetReport, sample: PairedFiles) -> list[Image.Image]:
 
 
 def _read_second_modality(path: Path, inverted: bool) -> NDArray[np.uint8]:
-    values = read_depth(path)[0].numpy()
+    values = _read_any(path, "").mean(0).numpy()
     return _to_bytes(1 - values if inverted else values)
 
 

@@ -11,13 +11,13 @@ from datamodules.dataset_folder import (
     DEPTH_FOLDERS,
     MASK_FOLDERS,
     RGB_FOLDERS,
+    THERMAL_FOLDERS,
     list_folder,
     show,
 )
 from datamodules.errors import DataError
 
 # Names in use for the folder of thermal images.
-THERMAL_FOLDERS = ("T", "thermal", "Thermal", "IR")
 _KINDS = {"rgb": RGB_FOLDERS, "depth": DEPTH_FOLDERS + THERMAL_FOLDERS, "mask": MASK_FOLDERS}
 _SPLIT = re.compile(r"(?:^|[-_ ])(train|test)(?:ing)?[-_ ]?(?:set|data)?$", re.I)
 _SHORT_SPLIT = re.compile(r"[-_ ](tr|te)$", re.I)

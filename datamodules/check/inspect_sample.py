@@ -13,11 +13,11 @@ from datamodules.check.duplicates import Fingerprint, fingerprint
 from datamodules.check.finding import Finding, Report
 from datamodules.check.polarity import separation
 from datamodules.dataset_folder import PairedFiles
+from datamodules.depth_maps import DepthReader, ImageReader
 from datamodules.errors import DataError
 from datamodules.image_files import (
     exif_orientation,
     open_image,
-    read_depth,
     read_mask,
     read_rgb,
     read_size,
@@ -83,7 +83,8 @@ def inspect_sample(label: str, sample: PairedFiles, is_depth: bool) -> Inspectio
 
     assert sample.mask is not None
     rgb = attempt(read_rgb, sample.rgb)
-    depth = attempt(read_depth, sample.depth)
+    read_second = DepthReader(near_dark_sets=()) if is_depth else ImageReader(channels=3)
+    depth = attempt(lambda path: read_second(path, ""), sample.depth)
     mask = attempt(read_mask, sample.mask)
     for path, image in ((sample.rgb, rgb), (sample.depth, depth), (sample.mask, mask)):
         if image is not None:

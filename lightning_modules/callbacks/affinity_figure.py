@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from lightning_modules.callbacks.second_modality import as_heading
 from mutualformer.layers.attention import CrossDiffusionAttention
 
 _TILE = 1.4  # inches
@@ -22,7 +23,7 @@ class AffinitySample:
         name: to show beside it.
         size: original height and width.
         rgb: `(H, W, 3)` in [0, 1].
-        depth: `(H, W)` in [0, 1].
+        depth: `(H, W, 1)` or `(H, W, 3)` in [0, 1].
         mask: bool `(H, W)`.
         points: for each of K tokens, its name and a pixel (row, column) in it.
         stride: side of a token in pixels.
@@ -39,18 +40,23 @@ class AffinitySample:
     maps: np.ndarray
 
 
-def draw_affinities(samples: Sequence[AffinitySample], attention: CrossDiffusionAttention) -> bytes:
-    """Draw one line per token as `.png`: RGB, depth, mask, then its rows of the four affinities."""
+def draw_affinities(
+    samples: Sequence[AffinitySample], attention: CrossDiffusionAttention, modality: str
+) -> bytes:
+    """Draw one line per token as `.png`: RGB, depth, mask, then its rows of the four affinities.
+
+    ``modality`` is what the second one is called, where it is not depth.
+    """
     # Late: it takes a second, and only this function needs it. Not pyplot, which keeps figures.
     from matplotlib.figure import Figure
 
     steps = attention.num_iterations
     superscript = r"(\infty)" if isinstance(steps, str) else f"({steps})"
     headings = (
-        *("RGB", "Depth", "Mask"),
-        *("$S_r$: RGB reads RGB", "$S_d$: depth reads depth"),
-        rf"$S_{{rd}}^{{{superscript}}}$: RGB reads depth",
-        rf"$S_{{dr}}^{{{superscript}}}$: depth reads RGB",
+        *("RGB", as_heading(modality), "Mask"),
+        *("$S_r$: RGB reads RGB", f"$S_d$: {modality} reads {modality}"),
+        rf"$S_{{rd}}^{{{superscript}}}$: RGB reads {modality}",
+        rf"$S_{{dr}}^{{{superscript}}}$: {modality} reads RGB",
     )
     lines = [(sample, index) for sample in samples for index in range(len(sample.points))]
     ratio = max(sample.size[0] / sample.size[1] for sample in samples)

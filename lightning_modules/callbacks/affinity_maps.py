@@ -12,6 +12,7 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from lightning_modules.callbacks.affinity_figure import AffinitySample, draw_affinities
+from lightning_modules.callbacks.second_modality import second_modality
 from lightning_modules.tracking import send_picture
 from lightning_modules.write_atomically import write_atomically
 from mutualformer.layers.attention import CrossDiffusionAttention
@@ -107,7 +108,7 @@ class AffinityMaps(Callback):
         folder = Path(trainer.default_root_dir) / "affinity_maps"
         for dataset, samples in self._samples.items():
             assert self._attention is not None
-            picture = draw_affinities(samples, self._attention)
+            picture = draw_affinities(samples, self._attention, second_modality(trainer))
             path = folder / f"{dataset}.png"
             write_atomically(path, partial(_write, picture))
             send_picture(trainer, f"affinity_maps/{dataset}", path)
@@ -161,7 +162,7 @@ class AffinityMaps(Callback):
             name=batch["name"][index],
             size=batch["original_size"][index],
             rgb=batch["rgb"][index].permute(1, 2, 0).float().cpu().numpy(),
-            depth=batch["depth"][index, 0].float().cpu().numpy(),
+            depth=batch["depth"][index].permute(1, 2, 0).float().cpu().numpy(),
             mask=mask,
             points=points,
             stride=self._stride,

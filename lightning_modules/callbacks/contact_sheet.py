@@ -11,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from lightning_modules.callbacks.second_modality import as_heading, second_modality
 from lightning_modules.metrics import quantise
 from lightning_modules.tracking import send_picture
 from lightning_modules.write_atomically import write_atomically
@@ -36,11 +37,15 @@ class _Sample:
 
 
 class ContactSheet(Callback):
-    """Write a page of RGB, depth, prediction and, where there is one, mask in test and predict.
+    """Write a page of RGB, depth, prediction and, where there is one, mask of a few samples.
 
     The page is ``contact_sheet_<stage>.png`` in the run's folder (``trainer.default_root_dir``),
-    stage ``test`` or ``predict``. It shows the first samples that the first process saw, shared
-    out evenly over the datasets, at their original aspect ratio.
+    stage ``train``, ``test`` or ``predict``. In test and predict it shows the first samples that
+    the first process saw, shared out evenly over the datasets, at their original aspect ratio. In
+    training it shows the first batch of the first process before the first step: what the network
+    sees, augmented and square, without predictions.
+
+    Depth is headed by what the data module says to be its ``second_modality``, if anything.
 
     Args:
         num_samples: rows on the page, at least 1.
@@ -58,12 +63,28 @@ class ContactSheet(Callback):
         self.num_samples = num_samples
         self.path: Path | None = None
         self._samples: dict[str, list[_Sample]] = {}
+        self._train_page_is_written = False
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget the samples of an earlier run."""
         self._samples.clear()
 
-    on_predict_start = on_test_start
+    on_train_start = on_predict_start = on_test_start
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: dict[str, Any], batch_idx: int
+    ) -> None:
+        """Write the page of ``train`` at the first step of this process."""
+        if self._train_page_is_written:
+            return
+        self._train_page_is_written = True
+        if trainer.is_global_zero:
+            size = (batch["rgb"].shape[-2], batch["rgb"].shape[-1])
+            heading = as_heading(second_modality(trainer))
+            for index, dataset in enumerate(batch["dataset"][: self.num_samples]):
+                sample = _sample(batch, index, size, heading)
+                self._samples.setdefault(dataset, []).append(sample)
+            self._write(trainer, "train")
 
     def on_test_batch_end(
         self,
@@ -80,7 +101,10 @@ class ContactSheet(Callback):
         for index, dataset in enumerate(batch["dataset"]):
             samples = self._samples.setdefault(dataset, [])
             if len(samples) < self.num_samples:
-                samples.append(_sample(batch, outputs["saliency"], index))
+                height, width = (int(side) for side in batch["original_size"][index])
+                heading = as_heading(second_modality(trainer))
+                prediction = outputs["saliency"]
+                samples.append(_sample(batch, index, (height, width), heading, prediction))
 
     on_predict_batch_end = on_test_batch_end
 
@@ -106,11 +130,19 @@ class ContactSheet(Callback):
         self._samples.clear()
 
 
-def _sample(batch: dict[str, Any], saliency: Tensor, index: int) -> _Sample:
-    height, width = (int(side) for side in batch["original_size"][index])
+def _sample(
+    batch: dict[str, Any],
+    index: int,
+    size_shown: tuple[int, int],
+    second_heading: str,
+    saliency: Tensor | None = None,
+) -> _Sample:
+    height, width = size_shown
     scale = _TILE / max(height, width)
     size = max(1, round(height * scale)), max(1, round(width * scale))
-    maps = {"RGB": batch["rgb"], "Depth": batch["depth"], "Prediction": saliency}
+    maps = {"RGB": batch["rgb"], second_heading: batch["depth"]}
+    if saliency is not None:
+        maps["Prediction"] = saliency
     if "mask" in batch:
         maps["Mask"] = batch["mask"]
     return _Sample(

@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from datamodules import DataError
-from datamodules.image_files import read_depth, read_mask, read_rgb, read_size
+from datamodules.image_files import read_mask, read_rgb, read_size, read_values
 
 RAMP = np.arange(12, dtype=np.uint8).reshape(3, 4)
 
@@ -25,40 +25,6 @@ def test_colour_images_of_any_mode(tmp_path, mode):
 
 def test_size_is_height_and_width(tmp_path):
     assert read_size(save(tmp_path / "a.png", RAMP)) == (3, 4)
-
-
-@pytest.mark.parametrize(
-    ("values", "extension"),
-    [
-        (RAMP * 10 + 5, "png"),
-        (RAMP * 10 + 5, "bmp"),
-        (np.stack([RAMP] * 3, axis=-1), "png"),
-        (RAMP.astype(np.uint16) * 5000 + 300, "png"),
-        (RAMP.astype(np.uint16) * 3 + 40000, "tif"),
-        (RAMP.astype(np.float32) * 0.1 - 3, "tif"),
-    ],
-    ids=["8-bit", "8-bit bmp", "grey as RGB", "16-bit", "16-bit narrow", "float"],
-)
-def test_depth_is_scaled_to_its_own_range(tmp_path, values, extension):
-    depth = read_depth(save(tmp_path / f"a.{extension}", values))
-    assert depth.dtype == torch.float32
-    np.testing.assert_allclose(depth[0], RAMP / 11, atol=1e-6)
-
-
-def test_16_bits_of_depth_are_kept(tmp_path):
-    values = np.arange(1000, dtype=np.uint16).reshape(20, 50) + 20000
-    assert len(read_depth(save(tmp_path / "a.png", values)).unique()) == 1000
-
-
-def test_constant_depth_gives_zeros(tmp_path):
-    assert not read_depth(save(tmp_path / "a.png", np.full_like(RAMP, 77))).any()
-
-
-def test_depth_that_is_not_finite(tmp_path):
-    values = RAMP.astype(np.float32)
-    values[1, 1] = np.nan
-    with pytest.raises(DataError, match="a.tif: the depth map holds NaN"):
-        read_depth(save(tmp_path / "a.tif", values))
 
 
 EXPECTED_MASK = RAMP > 5
@@ -106,7 +72,7 @@ def test_16_bit_mask(tmp_path):
         read_mask(save(tmp_path / "a.png", RAMP.astype(np.uint16)))
 
 
-@pytest.mark.parametrize("read", [read_rgb, read_depth, read_mask])
+@pytest.mark.parametrize("read", [read_rgb, read_values, read_mask])
 @pytest.mark.parametrize("extension", ["png", "jpg", "bmp", "tif"])
 def test_truncated_file(tmp_path, read, extension):
     noise = np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8)
@@ -116,7 +82,7 @@ def test_truncated_file(tmp_path, read, extension):
         read(path)
 
 
-@pytest.mark.parametrize("read", [read_size, read_rgb, read_depth, read_mask])
+@pytest.mark.parametrize("read", [read_size, read_rgb, read_values, read_mask])
 def test_files_that_are_no_images(tmp_path, read):
     (tmp_path / "empty.png").touch()
     (tmp_path / "text.png").write_text("not an image")

@@ -1,7 +1,10 @@
 """Order and random numbers of training samples: the same in any process, worker and position."""
 
+import multiprocessing
+
 import pytest
 import torch
+import torch.distributed
 from torch.utils.data import Dataset
 
 from datamodules import SyntheticRGBDDataModule
@@ -75,11 +78,30 @@ def test_every_sample_of_every_epoch_has_its_own_numbers():
     assert tuple(SeededDataset(RandomNumbers(), seed=1)[0, 0].tolist()) != numbers[0]
 
 
+class Contrast(Dataset):
+    """As the jitter of contrast does, it sums over an image."""
+
+    def __getitem__(self, index):
+        return torch.rand(3, 400, 400).mean()
+
+
+def test_the_number_of_threads_does_not_change_a_sample():
+    samples = []
+    for num_threads in (1, 2):
+        torch.set_num_threads(num_threads)
+        dataset = SeededDataset(Contrast(), seed=0)
+        samples.append(torch.stack([dataset[0, index] for index in range(20)]))
+        assert torch.get_num_threads() == num_threads
+    torch.set_num_threads(1)
+    assert torch.equal(*samples)
+
+
 def augmented(folders, **arguments):
     from datamodules import RGBDSaliencyDataModule
 
     module = RGBDSaliencyDataModule(
-        root=str(folders.root), train_sets=["NLPR"], image_size=32, batch_size=2, **arguments
+        **{"root": str(folders.root), "train_sets": ["NLPR"], "image_size": 32, "batch_size": 2}
+        | arguments
     )
     module.setup("fit")
     loader = module.train_dataloader()
@@ -118,3 +140,50 @@ def test_the_loader_takes_its_part_of_each_batch(monkeypatch):
     whole = names(0, 1, 4)
     parts = [names(rank, 2, 2) for rank in (0, 1)]
     assert whole == [[*first, *second] for first, second in zip(*parts, strict=True)]
+
+
+def _augmented_in_a_process(rank, folders, store, results):
+    torch.set_num_threads(1 + rank)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{store}", rank=rank, world_size=2
+    )
+    try:
+        torch.save(augmented(folders, num_workers=4 * rank), results / f"{rank}.pt")
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def test_two_processes_share_the_augmented_samples_of_one(folders, tmp_path):
+    """The first loads in its own process, the second with workers and more threads."""
+    folders.add(stems=tuple("abcdefgh"))
+    alone = augmented(folders, batch_size=4, num_workers=0)
+    context = multiprocessing.get_context("fork")
+    arguments = (folders, tmp_path / "store", tmp_path)
+    started = [
+        context.Process(target=_augmented_in_a_process, args=(rank, *arguments)) for rank in (0, 1)
+    ]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join(timeout=60)
+        assert process.exitcode == 0
+    parts = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
+    assert len(alone) == len(parts[0]) == len(parts[1]) == 2
+    for whole, first, second in zip(alone, *parts, strict=True):
+        assert whole["name"] == [*first["name"], *second["name"]]
+        for key in ("rgb", "depth", "mask"):
+            assert torch.equal(whole[key], torch.cat([first[key], second[key]]))
+
+
+def test_the_seed_of_the_run_changes_the_augmented_samples(folders, monkeypatch):
+    folders.add(stems=tuple("abcd"))
+    batches = {}
+    for seed in ("1", "1 again", "2"):
+        monkeypatch.setenv("PL_GLOBAL_SEED", seed[0])
+        for batch in augmented(folders, num_workers=0, validation_fraction=0.0):
+            for name, depth in zip(batch["name"], batch["depth"], strict=True):
+                batches.setdefault((seed, name), depth)
+    assert len(batches) == 12
+    for name in "abcd":
+        assert torch.equal(batches["1", name], batches["1 again", name])
+        assert not torch.equal(batches["1", name], batches["2", name])

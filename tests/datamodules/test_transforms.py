@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from datamodules.depth_augmentation import augment_brightness, augment_depth
 from datamodules.transforms import EvalTransform, TrainTransform
 
 
@@ -23,7 +24,7 @@ def test_types_sizes_and_ranges(transform):
 
 def test_augmented_modalities_and_mask_stay_aligned():
     torch.manual_seed(0)
-    transform = TrainTransform(64)
+    transform = TrainTransform(64, augment_brightness)
     masks = []
     for _ in range(30):
         rgb, depth, mask = transform(*example())
@@ -33,6 +34,34 @@ def test_augmented_modalities_and_mask_stay_aligned():
             assert (seen != mask.bool()).float().mean() < 0.005
         masks.append(mask)
     assert len({tuple(mask.flatten().tolist()) for mask in masks}) == 30
+
+
+def test_geometry_is_exactly_that_of_the_mask_whatever_changes_depth():
+    for seed in range(30):
+        torch.manual_seed(seed)
+        _, depth, mask = TrainTransform(64, lambda depth: depth)(*example())
+        assert torch.equal((depth >= 0.5).float(), mask)
+        torch.manual_seed(seed)
+        assert torch.equal(TrainTransform(64)(*example())[2], mask)
+
+
+def test_depth_changed_as_by_a_sensor_still_shows_the_object_where_it_is():
+    torch.manual_seed(0)
+    shares = []
+    for _ in range(30):
+        _, depth, mask = TrainTransform(64, augment_depth)(*example())
+        seen = depth > 0.5
+        shares.append((seen != mask.bool()).float().mean().item())
+    # Holes and moved edges, of at most a pixel at this size.
+    assert 0 < max(shares) < 0.08 and sorted(shares)[15] < 0.03
+
+
+def test_a_second_modality_of_three_channels():
+    rgb, depth, mask = example()
+    torch.manual_seed(0)
+    three = TrainTransform(64, augment_brightness)(rgb, depth.expand(3, -1, -1), mask)
+    assert three[1].shape == (3, 64, 64)
+    assert EvalTransform(64)(rgb, depth.expand(3, -1, -1), mask)[1].shape == (3, 64, 64)
 
 
 def test_resized_modalities_and_mask_stay_aligned_where_the_size_is_odd():

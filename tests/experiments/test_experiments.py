@@ -104,6 +104,62 @@ def data_root(tmp_path: Path) -> Path:
     return tmp_path / "DATA"
 
 
+RGBT_SETS = ["VT821", "VT1000", "VT5000"]
+
+
+@pytest.fixture
+def rgbt_root(tmp_path: Path) -> Path:
+    """Return a folder with three pairs of every RGB-T data set, thermal in false colours."""
+    generator = np.random.default_rng(0)
+    for folder in ("train/VT5000", *(f"test/{name}" for name in RGBT_SETS)):
+        for index in range(3):
+            mask = np.zeros((40, 52), np.uint8)
+            mask[8:28, 10 : 30 + index] = 255
+            colours = generator.integers(0, 256, (2, *mask.shape, 3), np.uint8)
+            for name, image in zip(("RGB", "T", "GT"), (*colours, mask), strict=True):
+                (tmp_path / "DATA" / folder / name).mkdir(parents=True, exist_ok=True)
+                path = tmp_path / "DATA" / folder / name / f"{index}.png"
+                Image.fromarray(image).save(path)
+    return tmp_path / "DATA"
+
+
+def test_rgb_and_thermal_train_test_and_predict(
+    rgbt_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    configs = []
+    for path in ("rgbt_sod.yaml", "overlays/cpu.yaml", "overlays/smoke.yaml"):
+        configs += ["--config", str(FOLDER / path)]
+    assert main(["fit", *configs, *TINY_ENCODER]) == 0
+    run = tmp_path / "runs" / "smoke"
+    saved = ["--config", str(run / "config.yaml")]
+    assert main(["test", *saved]) == 0
+    scores = yaml.safe_load((run / "results.json").read_text())["scores"]
+    assert sorted(scores) == sorted(RGBT_SETS)
+    folder = str(rgbt_root / "test" / "VT821")
+    predict = ["predict", *saved, "--data.predict_root", folder]
+    assert main(predict) == 0
+    assert len(list((run / "predictions").rglob("*.png"))) == 2  # one batch, as smoke says
+    pages = sorted(path.name for path in run.glob("contact_sheet_*.png"))
+    assert pages == [f"contact_sheet_{stage}.png" for stage in ("predict", "test", "train")]
+    assert (run / "affinity_maps" / "VT821.png").is_file()
+
+
+def test_channels_that_differ_between_data_and_network_are_one_message(
+    rgbt_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    configs = []
+    for path in ("rgbt_sod.yaml", "overlays/cpu.yaml", "overlays/smoke.yaml"):
+        configs += ["--config", str(FOLDER / path)]
+    with pytest.raises(SystemExit) as error:
+        main(["fit", *configs, *TINY_ENCODER, "--model.network.depth_channels=1"])
+    assert error.value.code == 2
+    message = capsys.readouterr().err
+    assert "depth_channels of the network and of the data must be the same" in message
+    assert "Traceback" not in message
+
+
 TINY_ENCODER = (
     "--model.network.encoder_name=resnet18",
     "--model.network.fusion_dim=16",

@@ -72,6 +72,26 @@ def test_shared_encoder_has_one_set_of_weights() -> None:
     assert not torch.equal(shared(rgb, depth), shared(rgb, 1 - depth))
 
 
+@pytest.mark.parametrize("share_encoder", [False, True])
+def test_a_second_modality_of_three_channels(share_encoder: bool) -> None:
+    network = build(depth_channels=3, share_encoder=share_encoder)
+    rgb, depth = torch.rand(1, 3, 50, 70), torch.rand(1, 3, 50, 70)
+    logits = network(rgb, depth)
+    assert logits.shape == (1, 1, 50, 70)
+    assert not torch.equal(network(rgb, depth.flip(1)), logits), "the channels differ"
+    with pytest.raises(ValueError, match=r"and \(B, 3, H, W\): depth_channels .* must be the same"):
+        network(*pair(50, 70))
+
+
+def test_each_channel_is_normalised_as_the_encoder_expects() -> None:
+    network = build(fusion=Fusion("depth"), depth_channels=3)
+    seen = []
+    network.encoders["depth"].register_forward_hook(lambda _m, inputs, _o: seen.append(inputs[0]))
+    rgb = torch.rand(1, 3, 64, 64)
+    network(rgb, rgb)
+    torch.testing.assert_close(seen[0], (rgb - network.mean) / network.std)
+
+
 def test_a_modality_that_is_not_read_has_no_encoder() -> None:
     assert list(build(fusion=Fusion("depth")).encoders) == ["depth"]
 
@@ -102,6 +122,7 @@ def test_the_default_size_stands_beside_the_paper_s() -> None:
         ({"fusion_strides": (2,)}, "fusion_strides holds 2, expected some of 4, 8, 16, 32"),
         ({"fusion_strides": ()}, "expected distinct strides"),
         ({"fusion_strides": (8, 8)}, "expected distinct strides"),
+        ({"depth_channels": 2}, "depth_channels is 2, expected 1 or 3"),
         ({"decoder_dim": 48}, "decoder_dim is 48, expected a multiple of 32"),
         ({"fusion_dim": 20}, "dim is 20 and num_heads is 8"),
     ],

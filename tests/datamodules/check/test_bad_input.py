@@ -313,7 +313,8 @@ def _(folder, _monkeypatch):
 # Depth maps and colour images
 
 
-@case("NaN", r"depth/b.tif: the depth map holds NaN .*: replace them")
+# A sensor's way of saying that it has no reading: a hole.
+@case("NaN", None, module=None, is_error=False)
 def _(folder, _monkeypatch):
     values = np.arange(48 * 64, dtype=np.float32).reshape(48, 64)
     values[3, 3] = np.nan
@@ -321,7 +322,7 @@ def _(folder, _monkeypatch):
     save(folder / "depth" / "b.tif", values)
 
 
-@case("infinite depth", r"depth/b.tif: the depth map holds NaN or infinite values")
+@case("infinite depth", None, module=None, is_error=False)
 def _(folder, _monkeypatch):
     values = np.arange(48 * 64, dtype=np.float32).reshape(48, 64)
     values[3, 3] = np.inf

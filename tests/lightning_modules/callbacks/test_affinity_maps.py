@@ -38,7 +38,7 @@ def drawn(monkeypatch):
     """Collect what would be drawn."""
     calls = []
 
-    def draw(samples, attention):
+    def draw(samples, attention, modality):
         calls.append(list(samples))
         return b"picture"
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import torch
+from lightning.pytorch import LightningDataModule, LightningModule
 from PIL import Image
 
 from lightning_modules.callbacks import ContactSheet
@@ -36,6 +38,69 @@ def test_predict_page_without_masks_has_three_columns(tmp_path, trainer, module,
     trainer(sheet).predict(module, loader("A", 2, has_mask=False))
     assert sheet.path == tmp_path / "contact_sheet_predict.png"
     assert page_of(sheet).shape[1] == 2 * 24 + 3 * TILE_COLUMN - 8
+
+
+class TrainedBrightness(LightningModule):
+    """Take training steps without learning anything."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+
+    def training_step(self, batch, batch_idx):
+        return self.weight * batch["rgb"].mean()
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+class Thermal(LightningDataModule):
+    second_modality = "thermal"
+
+    def __init__(self, loader):
+        super().__init__()
+        self.train_dataloader = lambda: loader
+
+
+def test_train_page_shows_the_first_batch_as_the_network_sees_it(
+    tmp_path, trainer, loader, monkeypatch
+):
+    pages = []
+    draw_page = "lightning_modules.callbacks.contact_sheet._draw_page"
+    monkeypatch.setattr(draw_page, lambda samples: pages.append(samples) or Image.new("L", (1, 1)))
+    sheet = ContactSheet()
+    run = trainer(sheet)
+    run.fit_loop.max_epochs = 2
+    run.fit(TrainedBrightness(), loader("A", 5))
+    assert sheet.path == tmp_path / "contact_sheet_train.png" and sheet.path.is_file()
+    (samples,) = pages
+    assert [sample.caption for sample in samples] == [f"A / image_{i}   32 x 32" for i in (0, 1)]
+    for number, sample in enumerate(samples):
+        assert list(sample.tiles) == ["RGB", "Depth", "Mask"]
+        mask = np.array(sample.tiles["Mask"].convert("L").resize((32, 32))) > 128
+        expected = np.zeros((32, 32), bool)
+        expected[8:24, 4 + number : 20 + number] = True
+        assert np.array_equal(mask, expected)
+
+
+def test_pages_name_another_second_modality(trainer, loader, monkeypatch):
+    pages = []
+    draw_page = "lightning_modules.callbacks.contact_sheet._draw_page"
+    monkeypatch.setattr(draw_page, lambda samples: pages.append(samples) or Image.new("L", (1, 1)))
+    run = trainer(ContactSheet(num_samples=1))
+    run.fit_loop.max_epochs = 1
+    run.fit(TrainedBrightness(), datamodule=Thermal(loader("A", 2)))
+    ((sample,),) = pages
+    assert list(sample.tiles) == ["RGB", "Thermal", "Mask"]
+
+
+def test_a_second_modality_in_colour_is_shown_in_colour(trainer, module, loader):
+    batches = loader("A", 1)
+    batches.dataset[0]["depth"] = torch.stack([torch.full((32, 32), x) for x in (1.0, 0.5, 0.0)])
+    sheet = ContactSheet()
+    trainer(sheet).test(module, batches, verbose=False)
+    page = page_of(sheet)
+    assert page[24 + 34 + 28 + 90, 24 + TILE_COLUMN + 120].tolist() == [255, 128, 0]
 
 
 def test_rows_are_shared_out_over_datasets(trainer, module, loader, monkeypatch):

@@ -1,0 +1,18 @@
+"""What the modality beside RGB is called in pictures."""
+
+from lightning.pytorch import Trainer
+
+
+def second_modality(trainer: Trainer) -> str:
+    """Return what the data module says it is (`thermal`, `NIR`), or `depth` if it says nothing."""
+    name = getattr(getattr(trainer, "datamodule", None), "second_modality", "depth")
+    return {"nir": "NIR"}.get(name, name)
+
+
+def as_heading(modality: str) -> str:
+    """Begin with a capital and leave the others.
+
+    >>> as_heading("depth"), as_heading("NIR")
+    ('Depth', 'NIR')
+    """
+    return modality[0].upper() + modality[1:]
