@@ -1,14 +1,16 @@
 """Reading RGB images, depth maps and masks from files."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from datamodules.decoded_image_cache import DecodedImageCache
 from datamodules.errors import DataError
 
 # A mask may be soft at its edges, as JPEG makes it, but not in more than this share of its pixels.
@@ -25,8 +27,8 @@ def read_size(path: Path) -> tuple[int, int]:
         return image.height, image.width
 
 
-def read_rgb(path: Path) -> Tensor:
-    """Read a colour image of any mode.
+def read_rgb(path: Path, cache: DecodedImageCache | None = None) -> Tensor:
+    """Read a colour image of any mode, through a cache if there is one.
 
     Returns:
         uint8 `(3, H, W)`.
@@ -34,13 +36,12 @@ def read_rgb(path: Path) -> Tensor:
     Raises:
         DataError: If the file cannot be read.
     """
-    with _opened(path) as image:
-        values = np.array(image.convert("RGB"))
-    return torch.from_numpy(values).permute(2, 0, 1).contiguous()
+    # Channels stay last in memory, as decoded: resizing is fastest so.
+    return torch.from_numpy(_decode(path, _decode_rgb, cache)).permute(2, 0, 1)
 
 
-def read_depth(path: Path) -> Tensor:
-    """Read a depth map of 8 or 16 bits, or of 32-bit integers or floats.
+def read_depth(path: Path, cache: DecodedImageCache | None = None) -> Tensor:
+    """Read a depth map of 8 or 16 bits, or of 32-bit integers or floats, through a cache if any.
 
     No value is treated as invalid: a map whose holes are stored as zeros keeps them.
 
@@ -51,9 +52,7 @@ def read_depth(path: Path) -> Tensor:
     Raises:
         DataError: If the file cannot be read or holds values that are not finite.
     """
-    with _opened(path) as image:
-        # Modes I and F hold more than 8 bits, which a conversion to L would cut off.
-        values = np.array(image if image.mode[0] in "IF" else image.convert("L"), np.float64)
+    values = _decode(path, _decode_depth, cache).astype(np.float64)
     if not np.isfinite(values).all():
         raise DataError(f"{path}: the depth map holds NaN or infinite values: replace them by 0")
     low, high = values.min(), values.max()
@@ -61,8 +60,10 @@ def read_depth(path: Path) -> Tensor:
     return torch.from_numpy(scaled.astype(np.float32))[None]
 
 
-def read_mask(path: Path) -> Tensor:
+def read_mask(path: Path, cache: DecodedImageCache | None = None) -> Tensor:
     """Read a binary mask, stored as {0, 255}, {0, 1} or one bit, with soft edges or without.
+
+    It is read through a cache if there is one.
 
     Returns:
         bool `(1, H, W)`, true where the stored value exceeds 128, as in PySODMetrics.
@@ -70,13 +71,7 @@ def read_mask(path: Path) -> Tensor:
     Raises:
         DataError: If the file cannot be read or is not binary-like.
     """
-    with _opened(path) as image:
-        if image.mode[0] in "IF":
-            raise DataError(
-                f"{path}: a mask with values of mode {image.mode}, expected 1 or 8 bits per "
-                "pixel: convert it"
-            )
-        values = np.array(image.convert("L"))
+    values = _decode(path, _decode_mask, cache)
     if values.max() <= 1:
         return torch.from_numpy(values == 1)[None]
     soft = np.mean((values >= 16) & (values <= 239))
@@ -87,6 +82,36 @@ def read_mask(path: Path) -> Tensor:
             f"0 and 255 with at most {_MAX_SOFT_FRACTION:.0%} in between: threshold it"
         )
     return torch.from_numpy(values > 128)[None]
+
+
+def _decode(
+    path: Path, decode: Callable[[Path], NDArray], cache: DecodedImageCache | None
+) -> NDArray:
+    return decode(path) if cache is None else cache.read(path, decode)
+
+
+# What these return is what a cache keeps: count up its version when it changes.
+
+
+def _decode_rgb(path: Path) -> NDArray:
+    with _opened(path) as image:
+        return np.array(image.convert("RGB"))
+
+
+def _decode_depth(path: Path) -> NDArray:
+    with _opened(path) as image:
+        # Modes I and F hold more than 8 bits, which a conversion to L would cut off.
+        return np.array(image if image.mode[0] in "IF" else image.convert("L"))
+
+
+def _decode_mask(path: Path) -> NDArray:
+    with _opened(path) as image:
+        if image.mode[0] in "IF":
+            raise DataError(
+                f"{path}: a mask with values of mode {image.mode}, expected 1 or 8 bits per "
+                "pixel: convert it"
+            )
+        return np.array(image.convert("L"))
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from datamodules.dataset_folder import PairedFiles, pair_files
+from datamodules.decoded_image_cache import DecodedImageCache
 from datamodules.errors import DataError
 from datamodules.paired_modality_data_module import PairedModalityDataModule
 from datamodules.rgbd_saliency_dataset import RGBDSaliencyDataset
@@ -39,6 +40,7 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
         resize_depth: Whether a depth map of another size than its RGB image is resized to it.
             Otherwise it is an error.
         augment: Whether training samples are cropped, flipped, rotated and changed in value.
+        cache_dir: Folder that keeps the decoded images, see `DecodedImageCache`; `None` for none.
 
     Raises:
         ValueError: If a number is outside its range.
@@ -59,6 +61,7 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
         near_dark_sets: Sequence[str] = ("DES", "RGBD135", "SSD"),
         resize_depth: bool = False,
         augment: bool = True,
+        cache_dir: str | None = None,
     ) -> None:
         super().__init__(batch_size, eval_batch_size, num_workers, seed)
         if image_size < 32:
@@ -76,6 +79,7 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
         self.near_dark_sets = tuple(_name_of(name) for name in near_dark_sets)
         self.resize_depth = resize_depth
         self.augment = augment
+        self.cache = None if cache_dir is None else DecodedImageCache(Path(cache_dir))
         self._ready: set[str] = set()
 
     def setup(self, stage: str) -> None:
@@ -116,6 +120,7 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
             self.near_dark_sets,
             self.resize_depth,
             with_ground_truth=False,
+            cache=self.cache,
         )
         self.val_dataset = self._evaluation_dataset(held_out, "held_out") if held_out else None
 
@@ -128,6 +133,7 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
             self.near_dark_sets,
             self.resize_depth,
             dataset_name=dataset_name,
+            cache=self.cache,
         )
 
     def _folders(

@@ -8,6 +8,7 @@ from torchvision.transforms.v2.functional import resize
 
 from datamodules.batch import Batch
 from datamodules.dataset_folder import PairedFiles
+from datamodules.decoded_image_cache import DecodedImageCache
 from datamodules.errors import DataError
 from datamodules.image_files import read_depth, read_mask, read_rgb, read_size
 from datamodules.paired_modality_data_module import PairedModalityDataset
@@ -28,6 +29,7 @@ class RGBDSaliencyDataset(PairedModalityDataset):
             Otherwise it is an error.
         with_ground_truth: Whether items also hold `ground_truth`, the mask at its own size.
         dataset_name: Name for all items instead of those of their data sets.
+        cache: Keeps decoded files; what is read is the same with it and without.
 
     Raises:
         DataError: On creation, if a file has no readable header or another size than its RGB
@@ -42,6 +44,7 @@ class RGBDSaliencyDataset(PairedModalityDataset):
         resize_depth: bool = False,
         with_ground_truth: bool = True,
         dataset_name: str | None = None,
+        cache: DecodedImageCache | None = None,
     ) -> None:
         for sample in samples:
             _check_sizes(sample, resize_depth)
@@ -50,6 +53,7 @@ class RGBDSaliencyDataset(PairedModalityDataset):
         self.near_dark_sets = frozenset(near_dark_sets)
         self.with_ground_truth = with_ground_truth
         self.dataset_name = dataset_name
+        self.cache = cache
         self._constant_depth_maps: set[Path] = set()
 
     def __len__(self) -> int:
@@ -57,16 +61,16 @@ class RGBDSaliencyDataset(PairedModalityDataset):
 
     def __getitem__(self, index: int) -> Batch:
         sample = self.samples[index]
-        rgb = read_rgb(sample.rgb)
+        rgb = read_rgb(sample.rgb, self.cache)
         size = (rgb.shape[-2], rgb.shape[-1])
-        depth = read_depth(sample.depth)
+        depth = read_depth(sample.depth, self.cache)
         if not depth.any():
             self._warn_of_constant_depth(sample.depth)
         elif sample.dataset in self.near_dark_sets:
             depth = 1.0 - depth
         if depth.shape[-2:] != size:
             depth = resize(depth, list(size), antialias=True)
-        ground_truth = None if sample.mask is None else read_mask(sample.mask)
+        ground_truth = None if sample.mask is None else read_mask(sample.mask, self.cache)
         item: Batch = {
             "name": sample.name,
             "dataset": self.dataset_name or sample.dataset,
