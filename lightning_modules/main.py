@@ -5,6 +5,7 @@ from importlib import metadata
 
 from lightning_modules import (
     compare_command,
+    data_command,
     evaluate_command,
     sweep_command,
     table_command,
@@ -22,6 +23,7 @@ commands:
   evaluate  score saliency maps on disk                       mutualformer evaluate --predictions DIR
                                                                 --ground-truth DIR
   compare   say whether two runs or sets of maps differ       mutualformer compare RUN_A RUN_B
+  data      look after data sets                              mutualformer data --help
   sweep     run all trials of an ablation                     mutualformer sweep FILE
   trial     run one of them, as wandb agent does
   table     set runs beside published numbers                 mutualformer table experiments/tables/FILE
@@ -34,6 +36,7 @@ TRAINER_COMMANDS = ("fit", "validate", "test", "predict")
 OTHER_COMMANDS = {
     "evaluate": evaluate_command.run,
     "compare": compare_command.run,
+    "data": data_command.run,
     "sweep": sweep_command.run,
     "trial": trial_command.run,
     "table": table_command.run,
