@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,12 +35,13 @@ class DecodedImageCache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder / f"v{_VERSION}-pillow-{PIL.__version__}"
 
-    def read(self, path: Path, decode: Callable[[Path], NDArray]) -> NDArray:
-        """Return what `decode(path)` does, from the cache if it is there.
+    def read(self, decode: Callable[..., NDArray], path: Path, *arguments: object) -> NDArray:
+        """Return what `decode(path, *arguments)` does, from the cache if it is there.
 
         Args:
+            decode: Reads the file; its name is part of the key.
             path: The image file.
-            decode: Reads it; its name is part of the key.
+            arguments: More of them, also part of the key.
 
         Returns:
             The array. It may be changed: the changes stay in this process.
@@ -51,14 +53,15 @@ class DecodedImageCache:
             # Before decoding: a file that changes meanwhile is decoded again the next time.
             status = path.stat()
         except OSError:
-            return decode(path)  # which says what is wrong with it
-        key = hashlib.sha256(f"{decode.__name__} {path.absolute()}".encode()).hexdigest()[:32]
+            return decode(path, *arguments)  # which says what is wrong with it
+        name = f"{decode.__name__}{arguments} {path.absolute()}"
+        key = hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
         stored = self.folder / key[:2] / f"{key}-{status.st_size}-{status.st_mtime_ns}.npy"
         try:
             # Copy-on-write: torch shares memory only with arrays that could be written to.
             return np.load(stored, mmap_mode="c")
         except (OSError, ValueError, EOFError):  # absent, or cut when a machine lost its power
-            values = decode(path)
+            values = decode(path, *arguments)
         try:
             write_atomically(stored, lambda file: np.save(file, values, allow_pickle=False))
             for outdated in stored.parent.glob(f"{key}-*.npy"):
@@ -67,6 +70,15 @@ class DecodedImageCache:
         except OSError as error:
             raise DataError(_describe(error, self.folder.parent, path)) from error
         return values
+
+
+def read_through(
+    cache: DecodedImageCache | None, decode: Callable[..., NDArray], path: Path, *arguments: object
+) -> NDArray:
+    """Return what `decode(path, *arguments)` does, from the cache if there is one."""
+    if cache is None:
+        return decode(path, *arguments)
+    return cache.read(decode, path, *arguments)
 
 
 def _describe(error: OSError, folder: Path, path: Path) -> str:

@@ -1,6 +1,6 @@
 """Reading RGB images, depth maps and masks from files."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from datamodules.decoded_image_cache import DecodedImageCache
+from datamodules.decoded_image_cache import DecodedImageCache, read_through
 from datamodules.errors import DataError
 
 # A mask may be soft at its edges, as JPEG makes it, but not in more than this share of its pixels.
@@ -37,7 +37,7 @@ def read_rgb(path: Path, cache: DecodedImageCache | None = None) -> Tensor:
         DataError: If the file cannot be read.
     """
     # Channels stay last in memory, as decoded: resizing is fastest so.
-    return torch.from_numpy(_decode(path, _decode_rgb, cache)).permute(2, 0, 1)
+    return torch.from_numpy(read_through(cache, _decode_rgb, path)).permute(2, 0, 1)
 
 
 def read_depth(path: Path, cache: DecodedImageCache | None = None) -> Tensor:
@@ -52,7 +52,7 @@ def read_depth(path: Path, cache: DecodedImageCache | None = None) -> Tensor:
     Raises:
         DataError: If the file cannot be read or holds values that are not finite.
     """
-    values = _decode(path, _decode_depth, cache).astype(np.float64)
+    values = read_through(cache, _decode_depth, path).astype(np.float64)
     if not np.isfinite(values).all():
         raise DataError(f"{path}: the depth map holds NaN or infinite values: replace them by 0")
     low, high = values.min(), values.max()
@@ -71,7 +71,7 @@ def read_mask(path: Path, cache: DecodedImageCache | None = None) -> Tensor:
     Raises:
         DataError: If the file cannot be read or is not binary-like.
     """
-    values = _decode(path, _decode_mask, cache)
+    values = read_through(cache, _decode_mask, path)
     if values.max() <= 1:
         return torch.from_numpy(values == 1)[None]
     soft = np.mean((values >= 16) & (values <= 239))
@@ -82,12 +82,6 @@ def read_mask(path: Path, cache: DecodedImageCache | None = None) -> Tensor:
             f"0 and 255 with at most {_MAX_SOFT_FRACTION:.0%} in between: threshold it"
         )
     return torch.from_numpy(values > 128)[None]
-
-
-def _decode(
-    path: Path, decode: Callable[[Path], NDArray], cache: DecodedImageCache | None
-) -> NDArray:
-    return decode(path) if cache is None else cache.read(path, decode)
 
 
 # What these return is what a cache keeps: count up its version when it changes.
