@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datamodules.catalogue import is_near_dark
+from datamodules.decoded_image_cache import DecodedImageCache, read_through
 from datamodules.image_files import read_values
 
 InvalidDepth = Literal["auto", "none", "zero", "max", "both"]
@@ -62,8 +63,8 @@ class DepthReader:
         self.invalid_depth = invalid_depth
         self.depth_range = depth_range
 
-    def __call__(self, path: Path, dataset: str) -> Tensor:
-        """Read the map of a sample of a data set.
+    def __call__(self, path: Path, dataset: str, cache: DecodedImageCache | None = None) -> Tensor:
+        """Read the map of a sample of a data set, through a cache if there is one.
 
         Returns:
             float32 `(1, H, W)` in [0, 1]; all zeros if no two different depths are left.
@@ -75,7 +76,7 @@ class DepthReader:
         choice = self.invalid_depth
         if not isinstance(choice, str):
             choice = choice.get(dataset, "auto")
-        values = read_values(path, must_be_finite=choice == "none")
+        values = read_through(cache, read_values, path, 1, choice == "none")
         valid = _valid_pixels(values, choice)
         scaled = scale_to_unit_range(values, valid, self.depth_range)
         if self.is_near_dark(dataset) and scaled.any():
@@ -106,8 +107,8 @@ class ImageReader:
         self.channels = channels
         self.value_range = value_range
 
-    def __call__(self, path: Path, dataset: str) -> Tensor:
-        """Read the image of a sample of a data set.
+    def __call__(self, path: Path, dataset: str, cache: DecodedImageCache | None = None) -> Tensor:
+        """Read the image of a sample of a data set, through a cache if there is one.
 
         Returns:
             float32 `(channels, H, W)` in [0, 1]; all zeros if the image is constant.
@@ -116,7 +117,7 @@ class ImageReader:
             DataError: If the file cannot be read, holds values that are not finite, or is
                 coloured where one channel is asked for.
         """
-        values = read_values(path, self.channels)
+        values = read_through(cache, read_values, path, self.channels)
         valid = np.ones_like(values, bool)
         scaled = scale_to_unit_range(values, valid, self.value_range)
         return torch.from_numpy(scaled.astype(np.float32))

@@ -14,6 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from scipy.ndimage import maximum_filter, minimum_filter
 from torch import Tensor
 
+from datamodules.decoded_image_cache import DecodedImageCache, read_through
 from datamodules.errors import DataError
 
 # A mask may be soft at its edges, as JPEG makes it, but not in more than this share of its pixels.
@@ -51,8 +52,8 @@ def read_size(path: Path) -> tuple[int, int]:
         return (image.width, image.height) if turned else (image.height, image.width)
 
 
-def read_rgb(path: Path) -> Tensor:
-    """Read a colour image of any mode with 8 bits; transparency is dropped.
+def read_rgb(path: Path, cache: DecodedImageCache | None = None) -> Tensor:
+    """Read a colour image of any mode with 8 bits, through a cache if any; transparency is dropped.
 
     Returns:
         uint8 `(3, H, W)`, turned as its EXIF data says.
@@ -60,14 +61,8 @@ def read_rgb(path: Path) -> Tensor:
     Raises:
         DataError: If the file cannot be read or holds more than 8 bits per value.
     """
-    with open_image(path) as image:
-        if image.mode[0] in "IF":
-            raise DataError(
-                f"{path}: a colour image with values of mode {image.mode}, expected 8 bits per "
-                "value: convert it (or is it a depth map in the wrong folder?)"
-            )
-        values = np.array(image.convert("RGB"))
-    return torch.from_numpy(values).permute(2, 0, 1).contiguous()
+    # Channels stay last in memory, as decoded: resizing is fastest so.
+    return torch.from_numpy(read_through(cache, _decode_rgb, path)).permute(2, 0, 1)
 
 
 def read_values(path: Path, channels: int = 1, must_be_finite: bool = True) -> NDArray:
@@ -124,8 +119,10 @@ def _check_grey(path: Path, image: Image.Image) -> None:
         )
 
 
-def read_mask(path: Path) -> Tensor:
+def read_mask(path: Path, cache: DecodedImageCache | None = None) -> Tensor:
     """Read a binary mask, stored as {0, 255}, {0, 1} or one bit, with soft edges or without.
+
+    It is read through a cache if there is one.
 
     Returns:
         bool `(1, H, W)`, true where the stored value exceeds 128, as in PySODMetrics.
@@ -133,18 +130,7 @@ def read_mask(path: Path) -> Tensor:
     Raises:
         DataError: If the file cannot be read or is not binary-like.
     """
-    with open_image(path) as image:
-        if image.mode[0] in "IF":
-            raise DataError(
-                f"{path}: a mask with values of mode {image.mode}, expected 1 or 8 bits per "
-                "pixel: convert it"
-            )
-        if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
-            raise DataError(
-                f"{path}: a mask with transparent pixels, expected 0 and 255 without an alpha "
-                "channel: flatten it"
-            )
-        values = np.array(image.convert("L"))
+    values = read_through(cache, _decode_mask, path)
     if values.max() <= 1:
         return torch.from_numpy(values == 1)[None]
     between = (values >= 16) & (values <= 239)
@@ -170,6 +156,34 @@ def _check_for_a_third_class(path: Path, values: np.ndarray, between: np.ndarray
             f"{path}: not a binary mask, areas of it hold the value {np.bincount(areas).argmax()}; "
             "expected 0 and 255 alone: say which class is the object and threshold it"
         )
+
+
+# What these return, and read_values, is what a cache keeps: count up its version when it changes.
+
+
+def _decode_rgb(path: Path) -> NDArray:
+    with open_image(path) as image:
+        if image.mode[0] in "IF":
+            raise DataError(
+                f"{path}: a colour image with values of mode {image.mode}, expected 8 bits per "
+                "value: convert it (or is it a depth map in the wrong folder?)"
+            )
+        return np.array(image.convert("RGB"))
+
+
+def _decode_mask(path: Path) -> NDArray:
+    with open_image(path) as image:
+        if image.mode[0] in "IF":
+            raise DataError(
+                f"{path}: a mask with values of mode {image.mode}, expected 1 or 8 bits per "
+                "pixel: convert it"
+            )
+        if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
+            raise DataError(
+                f"{path}: a mask with transparent pixels, expected 0 and 255 without an alpha "
+                "channel: flatten it"
+            )
+        return np.array(image.convert("L"))
 
 
 @contextmanager

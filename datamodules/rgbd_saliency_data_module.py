@@ -14,6 +14,7 @@ from datamodules.dataset_folder import (
     PairedFiles,
     pair_files,
 )
+from datamodules.decoded_image_cache import DecodedImageCache
 from datamodules.depth_augmentation import augment_brightness, augment_depth
 from datamodules.depth_maps import DepthReader, ImageReader, InvalidDepth
 from datamodules.errors import DataError
@@ -66,6 +67,7 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
         second_modality: `depth`, `thermal` or `nir`.
         depth_channels: Channels of the second modality, 1 or 3; depth has 1. The network's
             `depth_channels` must be the same.
+        cache_dir: Folder that keeps the decoded images, see `DecodedImageCache`; `None` for none.
 
     Raises:
         ValueError: If a number is outside its range.
@@ -90,6 +92,7 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
         depth_range: tuple[float, float] | None = None,
         second_modality: SecondModality = "depth",
         depth_channels: int = 1,
+        cache_dir: str | None = None,
     ) -> None:
         super().__init__(batch_size, eval_batch_size, num_workers, seed)
         if image_size < 32:
@@ -130,6 +133,7 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
             self.read_depth = ImageReader(depth_channels, depth_range)
         self.resize_depth = resize_depth
         self.augment = augment
+        self.cache = None if cache_dir is None else DecodedImageCache(Path(cache_dir))
         self._ready: set[str] = set()
 
     def setup(self, stage: str) -> None:
@@ -173,6 +177,7 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
             self.read_depth,
             self.resize_depth,
             with_ground_truth=False,
+            cache=self.cache,
         )
         self.val_dataset = self._evaluation_dataset(held_out, "held_out") if held_out else None
 
@@ -191,6 +196,7 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
             self.read_depth,
             self.resize_depth,
             dataset_name=dataset_name,
+            cache=self.cache,
         )
 
     def _refuse_to_train_on_test_sets(self, training: Mapping[str, Path]) -> None:

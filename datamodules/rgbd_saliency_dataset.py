@@ -8,6 +8,7 @@ from torchvision.transforms.v2.functional import resize
 
 from datamodules.batch import Batch
 from datamodules.dataset_folder import PairedFiles
+from datamodules.decoded_image_cache import DecodedImageCache
 from datamodules.depth_maps import DepthReader, ImageReader
 from datamodules.errors import DataError
 from datamodules.image_files import read_mask, read_rgb, read_size
@@ -30,6 +31,7 @@ class RGBDSaliencyDataset(PairedModalityDataset):
             Otherwise it is an error.
         with_ground_truth: Whether items also hold `ground_truth`, the mask at its own size.
         dataset_name: Name for all items instead of those of their data sets.
+        cache: Keeps decoded files; what is read is the same with it and without.
 
     Raises:
         DataError: On creation, if a file has no readable header or another size than its RGB
@@ -44,6 +46,7 @@ class RGBDSaliencyDataset(PairedModalityDataset):
         resize_depth: bool = False,
         with_ground_truth: bool = True,
         dataset_name: str | None = None,
+        cache: DecodedImageCache | None = None,
     ) -> None:
         for sample in samples:
             _check_sizes(sample, resize_depth)
@@ -52,6 +55,7 @@ class RGBDSaliencyDataset(PairedModalityDataset):
         self.read_depth = read_depth
         self.with_ground_truth = with_ground_truth
         self.dataset_name = dataset_name
+        self.cache = cache
         self._constant_depth_maps: set[Path] = set()
 
     def __len__(self) -> int:
@@ -59,14 +63,14 @@ class RGBDSaliencyDataset(PairedModalityDataset):
 
     def __getitem__(self, index: int) -> Batch:
         sample = self.samples[index]
-        rgb = read_rgb(sample.rgb)
+        rgb = read_rgb(sample.rgb, self.cache)
         size = (rgb.shape[-2], rgb.shape[-1])
-        depth = self.read_depth(sample.depth, sample.dataset)
+        depth = self.read_depth(sample.depth, sample.dataset, self.cache)
         if not depth.any():
             self._warn_of_constant_depth(sample.depth)
         if depth.shape[-2:] != size:
             depth = resize(depth, list(size), antialias=True)
-        ground_truth = None if sample.mask is None else read_mask(sample.mask)
+        ground_truth = None if sample.mask is None else read_mask(sample.mask, self.cache)
         item: Batch = {
             "name": sample.name,
             "dataset": self.dataset_name or sample.dataset,

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from lightning_modules import data_prepare_command
 from lightning_modules.plain_parser import PlainParser, integer_of_at_least, path_ending_in
 
 if TYPE_CHECKING:
@@ -182,4 +183,5 @@ def _write_with(path: Path, write: Callable[[BinaryIO], object]) -> None:
 _SUBCOMMANDS = {
     "list": (_run_list, "the public data sets that are known here"),
     "check": (_run_check, "what is wrong with the data sets below a folder"),
+    "prepare": (data_prepare_command.run, "pack data sets into one layout, verified"),
 }

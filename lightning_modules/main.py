@@ -20,7 +20,7 @@ commands:
   test      score a checkpoint on the test sets               mutualformer test --config RUN/config.yaml
   predict   write saliency maps for a folder of pairs         mutualformer predict --config RUN/config.yaml
                                                                 --data.predict_root FOLDER
-  data      list public data sets, check those on disk        mutualformer data check FOLDER
+  data      list public data sets, check or pack those here   mutualformer data check FOLDER
   evaluate  score saliency maps on disk                       mutualformer evaluate --predictions DIR
                                                                 --ground-truth DIR
   compare   say whether two runs or sets of maps differ       mutualformer compare RUN_A RUN_B

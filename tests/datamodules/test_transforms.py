@@ -1,8 +1,14 @@
+import colorsys
+import math
+
 import pytest
 import torch
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2.functional import adjust_hue, hflip, rotate
 
+from datamodules import transforms
 from datamodules.depth_augmentation import augment_brightness, augment_depth
-from datamodules.transforms import EvalTransform, TrainTransform
+from datamodules.transforms import EvalTransform, TrainTransform, flip_and_rotate, turn_hue
 
 
 def example(height=96, width=128):
@@ -40,7 +46,8 @@ def test_geometry_is_exactly_that_of_the_mask_whatever_changes_depth():
     for seed in range(30):
         torch.manual_seed(seed)
         _, depth, mask = TrainTransform(64, lambda depth: depth)(*example())
-        assert torch.equal((depth >= 0.5).float(), mask)
+        differs = (depth >= 0.5).float() != mask
+        assert ((depth[differs] - 0.5).abs() < 0.01).all()  # the mask is resized in 8 bits
         torch.manual_seed(seed)
         assert torch.equal(TrainTransform(64)(*example())[2], mask)
 
@@ -98,3 +105,34 @@ def test_evaluation_at_the_original_size_changes_nothing():
     torch.testing.assert_close(resized[0], rgb / 255)
     torch.testing.assert_close(resized[1], depth)
     torch.testing.assert_close(resized[2], mask.float())
+
+
+@pytest.mark.parametrize("draws", [(0.9, 0.2), (0.1, 0.2), (0.1, 0.95)])
+def test_flip_and_rotation_are_those_of_torchvision(monkeypatch, draws):
+    images = torch.rand(5, 48, 48)
+    flip, turn = draws
+    numbers = iter(draws)
+    monkeypatch.setattr(torch, "rand", lambda size: torch.tensor(next(numbers)))
+    expected = hflip(images) if flip >= 0.5 else images
+    angle = transforms.MAX_ROTATION * (2 * turn - 1)
+    # Its positive angles are counter-clockwise, and ours turn with the mirror.
+    candidates = [rotate(expected, sign * angle, InterpolationMode.BILINEAR) for sign in (1, -1)]
+    ours = flip_and_rotate(images)
+    assert min((ours - other).abs().max() for other in candidates) < 1e-4
+    assert max((ours - other).abs().max() for other in candidates) > 0.1
+
+
+def test_hue_turns_as_that_of_torchvision_and_keeps_greys(monkeypatch):
+    monkeypatch.setattr(torch, "rand", lambda size: torch.tensor(1.0))
+    vivid = torch.tensor([[0.6, 0.4, 0.4], [0.4, 0.6, 0.4], [0.4, 0.4, 0.6], [0.6, 0.6, 0.4]])
+    rgb = vivid.T.reshape(3, 2, 2)
+    turned = turn_hue(rgb).reshape(3, -1).T.tolist()
+    expected = adjust_hue(rgb, transforms.HUE_JITTER).reshape(3, -1).T.tolist()
+    for ours, torchvision, before in zip(turned, expected, vivid.tolist(), strict=True):
+        hues = [colorsys.rgb_to_hsv(*colour)[0] for colour in (ours, torchvision, before)]
+        assert abs((hues[0] - hues[1] + 0.5) % 1 - 0.5) < 0.2 * transforms.HUE_JITTER
+        assert abs((hues[0] - hues[2] + 0.5) % 1 - 0.5) > 0.8 * transforms.HUE_JITTER
+    torch.testing.assert_close(turn_hue(rgb).mean(0), rgb.mean(0))
+    monkeypatch.setattr(transforms, "HUE_JITTER", 1 / 3)
+    torch.testing.assert_close(turn_hue(rgb), rgb.roll(1, 0))
+    assert math.isclose(turn_hue(torch.ones(3, 2, 2)).std().item(), 0.0, abs_tol=1e-6)

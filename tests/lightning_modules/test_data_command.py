@@ -76,7 +76,7 @@ def test_only_the_first_findings_are_printed(
         (["check", "{root}", "--workers=-1"], "expected an integer >= 0"),
         (["check", "{root}", "--work=1"], "unrecognized arguments"),
         (["check", "{root}", "--workers=0", "--output=/proc/a/b.json"], "cannot be written"),
-        (["repair"], "unknown subcommand 'repair', expected one of list, check"),
+        (["repair"], "unknown subcommand 'repair', expected one of list, check, prepare"),
     ],
 )
 def test_mistakes_exit_with_2(
