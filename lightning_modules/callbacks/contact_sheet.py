@@ -87,7 +87,7 @@ class ContactSheet(Callback):
             self._write(trainer, "train")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Send the page of ``train``: W&B loses the first scalars if a picture comes before them."""
+        """Send the page of ``train``; W&B loses the first scalars if a picture comes before."""
         if trainer.is_global_zero and self.path is not None:
             send_picture(trainer, "contact_sheet_train", self.path)
 
