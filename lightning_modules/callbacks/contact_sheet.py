@@ -86,6 +86,11 @@ class ContactSheet(Callback):
                 self._samples.setdefault(dataset, []).append(sample)
             self._write(trainer, "train")
 
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Send the page of ``train``; W&B loses the first scalars if a picture comes before."""
+        if trainer.is_global_zero and self.path is not None:
+            send_picture(trainer, "contact_sheet_train", self.path)
+
     def on_test_batch_end(
         self,
         trainer: Trainer,
@@ -126,7 +131,8 @@ class ContactSheet(Callback):
         self.path = Path(trainer.default_root_dir) / f"contact_sheet_{stage}.png"
         write_atomically(self.path, partial(_draw_page(chosen).save, format="PNG"))
         rank_zero_info(f"Contact sheet: {self.path}")
-        send_picture(trainer, f"contact_sheet_{stage}", self.path)
+        if stage != "train":
+            send_picture(trainer, f"contact_sheet_{stage}", self.path)
         self._samples.clear()
 
 

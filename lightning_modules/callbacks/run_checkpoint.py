@@ -41,6 +41,22 @@ class RunCheckpoint(ModelCheckpoint):
         """Name its state in a checkpoint, the same with and without validation data."""
         return "RunCheckpoint"
 
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write both; Lightning writes the last one only when the best one changes."""
+        super().on_validation_end(trainer, pl_module)
+        if not self._should_save_on_train_epoch_end(trainer):
+            self._save_last_if_not_yet(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the last one in a run without validation."""
+        super().on_train_epoch_end(trainer, pl_module)
+        if self._should_save_on_train_epoch_end(trainer):
+            self._save_last_if_not_yet(trainer)
+
+    def _save_last_if_not_yet(self, trainer: Trainer) -> None:
+        if not self._should_skip_saving_checkpoint(trainer):
+            self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Settle where to write, and whether there is anything to choose the best by."""
         self.dirpath = str(Path(trainer.default_root_dir) / "checkpoints")

@@ -82,6 +82,7 @@ def test_all_commands_on_a_folder_are_one_offline_run(track, read_records, tmp_p
 
     pictures = {
         "learning_curves": (fit, parts[0]),
+        "contact_sheet_train": (fit, parts[0]),
         "contact_sheet_test": (test, parts[2]),
         "affinity_maps/synthetic": (test, parts[2]),
     }
