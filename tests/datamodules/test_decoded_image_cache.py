@@ -64,7 +64,7 @@ def no_decoding(monkeypatch):
             (image_files, "_decode_mask"),
         ):
 
-            def fail(path, name=name):
+            def fail(path, *_arguments, name=name):
                 raise AssertionError(f"{path} was decoded")
 
             fail.__name__ = name
