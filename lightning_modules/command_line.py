@@ -1,5 +1,6 @@
 """The training commands `fit`, `validate`, `test` and `predict`, through LightningCLI."""
 
+import copy
 import logging
 import os
 import sys
@@ -11,6 +12,7 @@ import yaml
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
 
 from lightning_modules.callbacks import (
     AffinityMaps,
@@ -204,6 +206,9 @@ class MutualFormerCLI(LightningCLI):
         self.datamodule.setup(self.subcommand)
         if self._tests_after_fit:
             self.datamodule.setup("test")
+            # Sharding changes a model for good: what is tested later has to be another one.
+            sharded = isinstance(self.trainer.strategy, FSDPStrategy | ModelParallelStrategy)
+            self._model_to_test = copy.deepcopy(self.model) if sharded else self.model
 
     before_validate = before_test = before_predict = before_fit
 
@@ -211,7 +216,7 @@ class MutualFormerCLI(LightningCLI):
         """Test in the same process, so that the scores reach the same logger, if asked to."""
         if self._tests_after_fit:
             self.trainer.test(
-                self.model,
+                self._model_to_test,
                 datamodule=self.datamodule,
                 ckpt_path=find_checkpoint(Path(self.trainer.default_root_dir)),
                 weights_only=True,
