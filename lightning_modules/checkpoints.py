@@ -29,9 +29,16 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             write_atomically(Path(path), lambda file: torch.save(checkpoint, file))
         except (OSError, RuntimeError) as error:  # torch raises RuntimeError when a write fails
             raise ValueError(
-                f"{path} cannot be written: {error}. An earlier checkpoint is as it was: make "
-                "room, then run the same command again"
+                f"{path} cannot be written: {_first_cause(error)}. An earlier checkpoint is as it "
+                "was: make room, then run the same command again"
             ) from error
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """Return what was raised first: of a full disk, torch reports only an "unexpected pos"."""
+    while (earlier := error.__cause__ or error.__context__) is not None:
+        error = earlier
+    return error
 
 
 def find_checkpoint(folder: Path) -> Path:

@@ -1,11 +1,11 @@
 """A run that was killed goes on to the weights of one that was not, bit for bit."""
 
-import errno
 import os
+import resource
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import pytest
@@ -114,20 +114,22 @@ def test_sigterm_between_any_two_batches_loses_nothing(tmp_path: Path) -> None:
             torch.testing.assert_close(resumed[part], expected[part], rtol=0, atol=0)
 
 
-def test_a_checkpoint_cut_while_it_is_written_leaves_the_one_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def files_up_to_64_kib() -> Iterator[None]:
+    """Let writes fail beyond that, as on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.usefixtures("files_up_to_64_kib")
+def test_a_checkpoint_cut_while_it_is_written_leaves_the_one_before(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
     writer = AtomicCheckpointIO()
     writer.save_checkpoint({"weight": torch.ones(3)}, path)
-
-    def full_disk(checkpoint: object, file: BinaryIO) -> None:
-        file.write(b"half of it")
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(torch, "save", full_disk)
-    with pytest.raises(ValueError, match="No space left on device.*as it was: make room"):
-        writer.save_checkpoint({"weight": torch.zeros(3)}, path)
+    with pytest.raises(ValueError, match="File too large. .*as it was: make room"):
+        writer.save_checkpoint({"weight": torch.zeros(2**16)}, path)
     assert torch.load(path)["weight"].tolist() == [1, 1, 1]
     assert [entry.name for entry in tmp_path.iterdir()] == ["last.ckpt"]
 
