@@ -361,11 +361,24 @@ def test_missing_root(folders):
         (dict(second_modality="nir", invalid_depth="zero"), "invalid_depth is 'zero', but .* nir"),
         (dict(second_modality="nir", depth_range=(2, 1)), r"depth_range is \[2, 1\]"),
         (dict(invalid_depth={"SSD": "all"}), "invalid_depth is 'all'"),
+        (
+            dict(test_sets=["mine"], invalid_depth={"mime": "zero"}),
+            r"invalid_depth names a data set mime, expected one of those in use \(mine\)$",
+        ),
+        (dict(near_dark_sets=["mine"]), r"near_dark_sets names .* mine, .* in use \(none\)$"),
+        (
+            dict(test_sets=["LFSD", "test/RGBD135"], near_dark_sets=["DES"]),
+            r"names a data set DES, .* \(LFSD, RGBD135\): call it RGBD135 there too$",
+        ),
     ],
 )
 def test_arguments_out_of_range(folders, arguments, message):
     with pytest.raises(ValueError, match=message):
         module_for(folders, **arguments)
+
+
+def test_public_sets_may_be_spoken_of_that_are_not_in_use(folders):
+    module_for(folders, test_sets=["LFSD"], near_dark_sets=["DES"], invalid_depth={"SSD": "zero"})
 
 
 def resize_file(path, size):
