@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_info
 
 from lightning_modules.tracking import send_picture
-from lightning_modules.write_atomically import write_atomically
+from lightning_modules.write_atomically import write_if_possible
 
 Curves = dict[str, list[tuple[int, float]]]
 
@@ -54,9 +54,9 @@ class LearningCurves(Callback):
             return
         path = Path(trainer.default_root_dir) / "learning_curves.png"
         picture = draw_learning_curves(curves)
-        write_atomically(path, lambda file: file.write(picture))
-        rank_zero_info(f"Learning curves: {path}")
-        send_picture(trainer, "learning_curves", path)
+        if write_if_possible(path, lambda file: file.write(picture)):
+            rank_zero_info(f"Learning curves: {path}")
+            send_picture(trainer, "learning_curves", path)
 
 
 def read_curves(folder: Path) -> Curves:
@@ -64,7 +64,8 @@ def read_curves(folder: Path) -> Curves:
 
     Args:
         folder: holds ``version_0/metrics.csv``, ``version_1/metrics.csv`` and so on. What a later
-            file says of a step replaces what earlier ones say of it and of all further steps.
+            file says of a value at a step replaces what earlier ones say of it there and at all
+            further steps. A line that was cut, as by a full disk, is left out.
 
     Returns:
         (step, value) pairs by name, in the order of steps.
@@ -74,13 +75,18 @@ def read_curves(folder: Path) -> Curves:
         part: Curves = {}
         with path.open(newline="") as file:
             for row in csv.DictReader(file):
+                if None in row or None in row.values():
+                    continue
                 for name, value in row.items():
                     if value and name not in ("step", "epoch"):
                         part.setdefault(name, []).append((int(row["step"]), float(value)))
         if not part:
             continue
-        first = min(points[0][0] for points in part.values())
+        # A validation may have been repeated after the last training step had been logged, which
+        # then is in the earlier file only.
+        begin = min(points[0][0] for points in part.values()) + 1
         for name in {*curves, *part}:
+            first = part[name][0][0] if name in part else begin
             kept = [point for point in curves.get(name, []) if point[0] < first]
             curves[name] = kept + part.get(name, [])
     return {name: points for name, points in sorted(curves.items()) if points}
