@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -93,6 +94,7 @@ class Forked:
             for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
                 for handler in logging.getLogger(name).handlers:
                     handler.setStream(sys.stderr)  # type: ignore[attr-defined]
+            warnings.showwarning = lambda text, *_, **__: print(text, file=sys.stderr)
             os.environ.update(environment or {})
             if inject:
                 inject()

@@ -130,3 +130,17 @@ def test_slurm_queues_a_job_again_ahead_of_its_time_limit(
     assert [process.code for process in processes] == [0, 0], processes
     assert_same_run(tmp_path / "run", whole)
     assert not list((tmp_path / "run").glob("hpc_ckpt*"))
+
+
+@pytest.mark.slow
+def test_a_command_ends_when_a_process_that_it_started_is_killed(
+    mutualformer: Callable, tmp_path: Path
+) -> None:
+    callback = "{class_path: kill_at_step.KillAtStep, init_args: {step: 2, rank: 1}}"
+    options = ["--trainer.devices=2", "--data.batch_size=1", "--trainer.max_epochs=2"]
+    small = "--model.network.encoder_name=tu-test_efficientnet"
+    finished = mutualformer(
+        "fit", tmp_path, small, *options, f"--trainer.callbacks=[{callback}]", returncode=1
+    )
+    assert "error: another process of this run has ended" in finished.stderr
+    assert load(tmp_path)["global_step"] == 2
