@@ -88,13 +88,6 @@ class RunCheckpoint(ModelCheckpoint):
             state_dict = state_dict | paths | {"best_k_models": moved, "dirpath": self.dirpath}
         super().load_state_dict(state_dict)
 
-    def on_save_checkpoint(
-        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        """Write first what was logged up to here: a run that continues will not log it again."""
-        for logger in trainer.loggers:
-            logger.save()
-
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Count a validation that was given up, and is repeated now, as none."""
         trainer.fit_loop.epoch_loop.val_loop.batch_progress.total.reset_on_restart()

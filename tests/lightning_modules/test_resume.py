@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning_modules import SaliencyModule
 from lightning_modules.callbacks import StepSeed
 from lightning_modules.callbacks.learning_curves import read_curves
+from lightning_modules.callbacks.stop_signals import SIGNALS
 
 from .break_at import (
     Injection,
@@ -89,13 +90,13 @@ def test_killed_with_workers_that_read_ahead(fit: Run, whole: Path, tmp_path: Pa
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("workers", "num_steps", "num_validations"), [(0, 9, 2), (2, 3, 1)])
-def test_sigterm_loses_nothing(
+def test_a_signal_loses_nothing(
     fit: Run, whole: Path, tmp_path: Path, workers: int, num_steps: int, num_validations: int
 ) -> None:
     """Stopped in every batch, a run never repeats a step; a validation is given up and repeated."""
     option = f"--data.num_workers={workers}"
     for step in range(1, num_steps + 1):
-        inject = signal_at(SaliencyModule, "training_step", 1, SIGTERM)
+        inject = signal_at(SaliencyModule, "training_step", 1, SIGNALS[step % len(SIGNALS)])
         finished = fit(tmp_path, option, inject=inject)
         assert (finished.code, load(tmp_path)["global_step"]) == (0, step), finished.output
         assert "the same command continues" in finished.output
@@ -108,6 +109,7 @@ def test_sigterm_loses_nothing(
     assert_same_run(tmp_path, whole)
 
 
+@pytest.mark.slow
 def test_gradients_that_wait_for_more_are_not_lost(fit: Run, tmp_path: Path) -> None:
     accumulate = "--trainer.accumulate_grad_batches=2"
     assert fit(tmp_path / "whole", accumulate).code == 0
@@ -119,6 +121,7 @@ def test_gradients_that_wait_for_more_are_not_lost(fit: Run, tmp_path: Path) -> 
     assert_same_run(tmp_path / "stopped", tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_a_run_that_was_moved_keeps_its_choice(fit: Run, whole: Path, tmp_path: Path) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     inject = signal_at(SaliencyModule, "training_step", 6, SIGKILL)
