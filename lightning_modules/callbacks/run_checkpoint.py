@@ -106,6 +106,8 @@ class RunCheckpoint(ModelCheckpoint):
         alone = isinstance(exception, Exception) and trainer.world_size == 1
         if not (stopped or alone) or not _is_between_steps(trainer):
             return
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
         if trainer.validating:
             _forget_validation(trainer)
         last = Path(self.dirpath) / "last.ckpt"  # type: ignore[arg-type]
@@ -118,7 +120,7 @@ class RunCheckpoint(ModelCheckpoint):
 
 def _is_between_steps(trainer: Trainer) -> bool:
     """Tell whether a step of the optimiser was completed, and no further one has begun."""
-    if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking or trainer.fast_dev_run:
+    if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
         return False
     batches = trainer.fit_loop.epoch_loop.batch_progress.current
     return 0 < batches.ready == batches.completed and not trainer.fit_loop._should_accumulate()

@@ -38,6 +38,8 @@ class StopSignals(Callback):
         for signum in SIGNALS:
             signal.signal(signum, self._note)
 
+    on_test_start = on_train_start
+
     def _note(self, signum: int, _frame: object) -> None:
         self.signum = signum
 
@@ -75,6 +77,19 @@ class StopSignals(Callback):
         """Stop within the validation of a single process."""
         if trainer.world_size == 1:
             self._stop_if_asked(trainer)
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: dict[str, Any],
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Stop within a test, which is repeated as a whole."""
+        if self.signum is not None:
+            raise SIGTERMException
 
     def _stop_if_asked(self, trainer: Trainer) -> None:
         if trainer.strategy.reduce_boolean_decision(self.signum is not None, all=False):

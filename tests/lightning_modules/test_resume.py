@@ -24,7 +24,7 @@ from .break_at import (
 )
 
 Run = Callable[..., Any]
-SIGKILL, SIGTERM = signal.SIGKILL, signal.SIGTERM
+SIGKILL, SIGTERM, SIGUSR1 = signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +105,10 @@ def test_a_signal_loses_nothing(
         finished = fit(tmp_path, option, inject=inject)
         assert (finished.code, load(tmp_path)["global_step"]) == (0, num_steps), finished.output
         assert not (tmp_path / "results.json").exists()
+    assert (
+        fit(tmp_path, option, inject=signal_at(SaliencyModule, "test_step", 1, SIGUSR1)).code == 0
+    )
+    assert not (tmp_path / "results.json").exists()
     assert fit(tmp_path, option).code == 0
     assert_same_run(tmp_path, whole)
 
