@@ -36,7 +36,8 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         # A full disk is reported without a name, and that of the temporary file helps nobody.
-        error.filename = str(path)
+        if error.errno is not None:
+            error.filename = str(path)
         raise
 
 

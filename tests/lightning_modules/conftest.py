@@ -91,9 +91,10 @@ class Forked:
             os.dup2(write_end, 1)
             os.dup2(write_end, 2)
             sys.stdout = sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
-            # What pytest would keep for itself.
-            for name in ("lightning.pytorch", "lightning.fabric"):
-                logging.getLogger(name).handlers = [logging.StreamHandler(sys.stderr)]
+            # Handlers write where pytest captures the output of the parent.
+            for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
+                logging.getLogger(name).handlers = []
+            logging.getLogger("lightning.pytorch").handlers = [logging.StreamHandler(sys.stderr)]
             warnings.showwarning = lambda text, *_, **__: print(text, file=sys.stderr)
             os.environ.update(environment or {})
             if inject:
