@@ -129,6 +129,8 @@ def send_configuration(trainer: Trainer, configuration: Mapping[str, Any]) -> No
 def send_file(trainer: Trainer, path: Path) -> None:
     """Keep a file as it is now with the W&B run."""
     for run in _runs(trainer):
+        if not Path(run.dir).is_dir():  # WANDB_MODE is disabled
+            continue
         # Copied, as later commands replace the file, and W&B would only link to it.
         copy = shutil.copy(path, run.dir)
         run.save(copy, base_path=run.dir, policy="now", glob=False)
