@@ -10,6 +10,7 @@ from lightning.pytorch.plugins import TorchCheckpointIO
 
 from lightning_modules.settings import flatten, has_effect
 from lightning_modules.write_atomically import write_atomically
+from lightning_modules.yaml_text import load_yaml
 
 Resume = Literal["auto", "never"]
 
@@ -110,10 +111,10 @@ def checkpoint_to_continue(folder: Path, config: Mapping[str, Any], resume: Resu
 def _differing_settings(path: Path, config: Mapping[str, Any]) -> list[str]:
     """Name the settings, of those that matter, that a configuration file has otherwise."""
     try:
-        stored = yaml.safe_load(path.read_text(encoding="utf-8"))
+        stored = load_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return []
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ValueError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(stored, Mapping):
         raise ValueError(

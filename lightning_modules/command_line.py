@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
+from jsonargparse import get_loader, set_loader
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger
@@ -37,7 +38,10 @@ from lightning_modules.saliency_module import SaliencyModule
 from lightning_modules.tracking import WandbRunLogger, send_configuration, send_file
 from lightning_modules.user_errors import exit_on_user_error
 from lightning_modules.write_atomically import write_atomically
+from lightning_modules.yaml_text import load_yaml
 
+# Of jsonargparse, which knows 1e-3 for a number.
+_LOADER = get_loader("yaml")
 DEFAULT_RUN_FOLDER = "runs/unnamed"
 OPTIONS_OF_ONE_COMMAND = (
     "ckpt_path",
@@ -105,6 +109,7 @@ class MutualFormerCLI(LightningCLI):
     def __init__(
         self, arguments: list[str], parser_class: type[LightningArgumentParser] = BriefParser
     ) -> None:
+        set_loader("yaml", _load_yaml, exceptions=(yaml.YAMLError,))
         super().__init__(
             SaliencyModule,
             LightningDataModule,
@@ -245,6 +250,10 @@ class MutualFormerCLI(LightningCLI):
         plugins = trainer.plugins or []
         plugins = [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()]
         return super().instantiate_trainer(**kwargs, logger=loggers or False, plugins=plugins)
+
+
+def _load_yaml(text: str) -> Any:
+    return load_yaml(text, _LOADER)
 
 
 def _write(path: Path, content: bytes) -> None:
