@@ -1,6 +1,7 @@
 """The training commands `fit`, `validate`, `test` and `predict`, through LightningCLI."""
 
 import copy
+import itertools
 import logging
 import os
 import sys
@@ -132,6 +133,14 @@ class MutualFormerCLI(LightningCLI):
             args=arguments,
         )
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Name a configuration that cannot be read, which the parser does not."""
+        for word, following in itertools.pairwise([*args, ""]):
+            option, equals, value = word.partition("=")
+            if option in ("--config", "-c"):
+                _check_configuration(Path(value if equals else following))
+        super().parse_arguments(parser, args)
+
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the outputs of a run, each configurable under its own name."""
         parser.set_defaults({"trainer.default_root_dir": DEFAULT_RUN_FOLDER})
@@ -254,6 +263,22 @@ class MutualFormerCLI(LightningCLI):
 
 def _load_yaml(text: str) -> Any:
     return load_yaml(text, _LOADER)
+
+
+def _check_configuration(path: Path) -> None:
+    if not path.is_file():
+        return  # the parser says so
+    try:
+        content = _load_yaml(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"--config {path} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"--config {path} is not valid YAML: {reason}") from error
+    if not isinstance(content, dict):
+        raise ValueError(
+            f"--config {path} holds a {type(content).__name__}, expected settings: a mapping"
+        )
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -89,7 +89,9 @@ def read_per_image_scores(path: Path) -> PerImageScores:
     if not scored:
         raise ValueError(f"{path}: no scored image")
     if protocols != {PROTOCOL_NAME}:
-        raise ValueError(f"{path}: protocol {', '.join(protocols)}, expected {PROTOCOL_NAME}")
+        raise ValueError(
+            f"{path}: protocol {', '.join(map(repr, protocols))}, expected {PROTOCOL_NAME}"
+        )
     if not all(map(math.isfinite, (x for column in values.values() for x in column.tolist()))):
         raise ValueError(f"{path}: holds a score that is no finite number: score anew")
     if strange := [word for name in names for word in name if not word.isprintable()]:

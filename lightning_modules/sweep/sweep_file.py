@@ -164,6 +164,8 @@ def _values(path: Path, name: Any, given: Any) -> list[Any]:
                 "expected numbers, text or lists"
             )
     texts = [value_text(value) for value in values]
+    if strange := [text for text in texts if not text.isprintable()]:
+        raise SweepError(f"{path}: {name} has the value {strange[0]!r}, expected printable text")
     repeated = [text for index, text in enumerate(texts) if text in texts[:index]]
     if repeated:
         raise SweepError(f"{path}: {name} has the value {repeated[0]} twice")
@@ -173,7 +175,9 @@ def _values(path: Path, name: Any, given: Any) -> list[Any]:
 def _read_command(path: Path, command: Any) -> tuple[Path, list[Path]]:
     """Return the folder and the configurations that the command names."""
     expected = f"expected {_EXPECTED_COMMAND}"
-    if not isinstance(command, list) or not all(isinstance(word, str) for word in command):
+    if not isinstance(command, list) or not all(
+        isinstance(word, str) and word.isprintable() for word in command
+    ):
         raise SweepError(f"{path}: command is {command!r}, {expected}")
     words = [word for word in command if word != "${env}"]
     if words[:2] != ["mutualformer", "trial"] or words[-1] != "${args}":

@@ -83,7 +83,12 @@ def test_table_files(tmp_path: Path) -> None:
             assert all(line.isprintable() for line in lines)
 
     num_read, num_refused = fuzz(
-        600, tmp_path / "tables" / "mine.yaml", mutated(TABLES), read, is_mistake, str(tmp_path)
+        600,
+        tmp_path / "tables" / "mine.yaml",
+        mutated(TABLES),
+        read,
+        is_mistake,
+        str(tmp_path.parent),
     )
     assert min(num_read, num_refused) > 60
 
@@ -124,15 +129,13 @@ def test_the_configuration_of_a_run_that_is_continued(tmp_path: Path) -> None:
 
 
 def test_parameters_of_a_trial() -> None:
-    for number in range(300):
-        rng = random.Random(number)
-        text = rng.choice(YAML_FRAGMENTS) + rng.choice(("", "x", "]", " ")) or "x"
+    for text in (fragment + end for fragment in YAML_FRAGMENTS for end in ("", "x", "]", " ")):
         with time_limit():
             try:
                 name = trial_name(parse_parameters([f"--a.b={text}"]))
             except SweepError:
                 continue
-            assert name.startswith("b=") and "/" not in name and name.isprintable(), number
+            assert name.startswith("b=") and "/" not in name and name.isprintable()
 
 
 @pytest.mark.parametrize("fragment", YAML_FRAGMENTS)

@@ -24,18 +24,8 @@ def render_csv(table: Table) -> str:
             numbers = ["" if number is None else repr(number) for number in _numbers(cell)]
             published = "yes" if row.published else "no"
             seeds = "" if row.published else cell.num_seeds
-            writer.writerow(
-                [
-                    *labels,
-                    escape_csv(dataset),
-                    metric,
-                    *numbers[:2],
-                    seeds,
-                    *numbers[2:],
-                    published,
-                    note,
-                ]
-            )
+            cells = [escape_csv(dataset), metric, *numbers[:2], seeds, *numbers[2:]]
+            writer.writerow([*labels, *cells, published, note])
     return text.getvalue()
 
 
