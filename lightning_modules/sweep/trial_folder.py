@@ -2,7 +2,6 @@
 
 import csv
 import json
-import zipfile
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -18,6 +17,7 @@ from lightning_modules.results_file import (
 from lightning_modules.sweep.trial_lock import lock_holder
 from lightning_modules.write_atomically import write_atomically
 from lightning_modules.yaml_text import load_yaml
+from lightning_modules.zip_checksums import describe_damage
 
 LOG_NAME = "trial.log"
 _FAILURE_NAME = "failure.json"
@@ -106,21 +106,13 @@ def usable_checkpoint(folder: Path) -> Path | None:
     """
     for name in ("last.ckpt", "best.ckpt"):
         path = folder / "checkpoints" / name
-        if path.is_file() and not _is_whole(path):
+        if path.is_file() and describe_damage(path):
             path.unlink()
     for name in ("last.ckpt", "best.ckpt"):
         path = folder / "checkpoints" / name
         if path.is_file():
             return path
     return None
-
-
-def _is_whole(path: Path) -> bool:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is None
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError):
-        return False
 
 
 def read_progress(folder: Path) -> str:
