@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from lightning_modules.sweep.trial_name import trial_name, value_text
+from lightning_modules.sweep.trial_name import read_value, trial_name, value_text
 from lightning_modules.yaml_text import load_yaml
 
 _EXPECTED_COMMAND = (
@@ -166,6 +166,13 @@ def _values(path: Path, name: Any, given: Any) -> list[Any]:
     texts = [value_text(value) for value in values]
     if strange := [text for text in texts if not text.isprintable()]:
         raise SweepError(f"{path}: {name} has the value {strange[0]!r}, expected printable text")
+    for value, text in zip(values, texts, strict=True):
+        # A trial that another starts with these words would run in another folder.
+        if value_text(read_back := read_value(str(value))) != text:
+            raise SweepError(
+                f"{path}: {name} has the value {value!r}, which a command reads as {read_back!r}: "
+                "write it that way"
+            )
     repeated = [text for index, text in enumerate(texts) if text in texts[:index]]
     if repeated:
         raise SweepError(f"{path}: {name} has the value {repeated[0]} twice")
