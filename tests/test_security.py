@@ -5,6 +5,7 @@ import contextlib
 import io
 import os
 import pickle
+import subprocess
 import zipfile
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import yaml
 from PIL import Image
 from rich.console import Console
 
+from datamodules.check import check_root
 from datamodules.decoded_image_cache import DecodedImageCache
 from datamodules.errors import DataError
 from datamodules.image_files import read_rgb
@@ -333,6 +335,20 @@ def test_links_in_a_data_set_are_read_and_never_written_through(
     assert "checked already" in capsys.readouterr().out
     assert {path: path.read_bytes() for path in outside.iterdir()} == before
     assert report.is_file() and (tmp_path / "sheet.png").is_file()
+
+
+def test_folders_in_folders_without_end_are_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(1200):
+        os.mkdir("a")
+        os.chdir("a")
+    os.chdir(tmp_path)
+    (finding,) = check_root(tmp_path).findings
+    assert finding.is_error and "deeper than 50 folders" in finding.message
+    # pytest's own way to remove it is recursive.
+    subprocess.run(["rm", "-r", "a"], check=True)
 
 
 # Names that pose as markup

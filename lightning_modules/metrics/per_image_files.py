@@ -90,7 +90,7 @@ def read_per_image_scores(path: Path) -> PerImageScores:
         raise ValueError(f"{path}: no scored image")
     if protocols != {PROTOCOL_NAME}:
         raise ValueError(
-            f"{path}: protocol {', '.join(map(repr, protocols))}, expected {PROTOCOL_NAME}"
+            f"{path}: protocol {', '.join(map(str, protocols))}, expected {PROTOCOL_NAME}"
         )
     if not all(map(math.isfinite, (x for column in values.values() for x in column.tolist()))):
         raise ValueError(f"{path}: holds a score that is no finite number: score anew")

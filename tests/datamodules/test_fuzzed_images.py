@@ -107,10 +107,10 @@ def check_mask(path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "check", "count"),
     [
-        (RGB_FILES, check_rgb, 700),
-        (DEPTH_FILES, check_depth, 700),
-        (DEPTH_FILES | RGB_FILES, check_thermal, 400),
-        (MASK_FILES, check_mask, 700),
+        (RGB_FILES, check_rgb, 500),
+        (DEPTH_FILES, check_depth, 500),
+        (DEPTH_FILES | RGB_FILES, check_thermal, 200),
+        (MASK_FILES, check_mask, 500),
     ],
     ids=["rgb", "depth", "thermal", "mask"],
 )
