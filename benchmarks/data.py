@@ -4,11 +4,12 @@
     OMP_NUM_THREADS=1 python benchmarks/data.py --root DATA --sets DES SSD
 
 What is timed is what one worker does: a DataLoader without workers, with augmentation, at
-352 x 352, batch 8, from files and from the cache. The peer is Pillow, which opens and loads the
-three files of every sample and does nothing else; "to arrays" is the same with the copy into NumPy
-that any loader needs. All take turns in every repetition; a ratio is the median of the ratios
-within repetitions. Times are those that the process had on the CPU, since other work on the machine
-would count otherwise; the files are in memory.
+352 x 352, batch 8, from files and from the cache. RGB images and masks leave it in 8 bits; floats
+are made of them on the device of the model (on a CPU, in a tenth of a millisecond per sample). The
+peer is Pillow, which opens and loads the three files of every sample and does nothing else; "to
+arrays" is the same with the copy into NumPy that any loader needs. All take turns in every
+repetition; a ratio is the median of the ratios within repetitions. Times are those that the process
+had on the CPU, since other work on the machine would count otherwise; the files are in memory.
 
 Without --root, samples are made here: 640 x 480, RGB as JPEG, depth and mask as PNG. A stage of the
 augmentation is timed on images as it gets them.
@@ -23,6 +24,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 import PIL
 import torch
@@ -31,6 +33,8 @@ from scipy import ndimage
 
 from datamodules import RGBDSaliencyDataModule
 from datamodules.dataset_folder import PairedFiles
+from datamodules.depth_augmentation import augment_depth
+from datamodules.transforms import TrainTransform, jitter_colours
 
 IMAGE_SIZE = 352
 
@@ -123,21 +127,18 @@ def read(dataset, sample: PairedFiles):
 
 def stages(dataset) -> dict[str, Callable[[], object]]:
     """Return the stages of the augmentation, each on images as it gets them."""
-    from datamodules import transforms
-
     transform = dataset.transform
     items = [read(dataset, sample) for sample in dataset.samples]
     images = [(item["rgb"], item["depth"], item["mask"]) for item in items]
-    resized = [transforms._resize_jointly(transform.crop, *three) for three in images]
-
-    def crop(three) -> None:
-        transforms._resize_jointly(transform.crop, *three)
-
-    colours = [five[:3] for five in resized]
+    geometry = TrainTransform(IMAGE_SIZE, change_depth=lambda depth: depth)
+    rendered = [geometry(*three) for three in images]
+    colours = [rgb.permute(1, 2, 0).contiguous().numpy() for rgb, _, _ in rendered]
+    depths = [depth for _, depth, _ in rendered]
     return {
-        "stage: crop and resize": partial(for_each, crop, images),
-        "stage: flip and rotate": partial(for_each, transforms.flip_and_rotate, resized),
-        "stage: colour": partial(for_each, transform.colour, colours),
+        "stage: all transforms": partial(for_each, lambda three: transform(*three), images),
+        "stage: without those of depth": partial(for_each, lambda three: geometry(*three), images),
+        "stage: colours alone": partial(for_each, jitter_colours, colours),
+        "stage: values of depth alone": partial(for_each, augment_depth, depths),
     }
 
 
@@ -197,7 +198,7 @@ def machine() -> str:
     if cpuinfo.is_file():
         names = [x.split(":")[1] for x in cpuinfo.read_text().splitlines() if "model name" in x]
         model = names[0].strip() if names else model
-    return f"{model}, torch {torch.__version__}, Pillow {PIL.__version__}"
+    return f"{model}, torch {torch.__version__}, Pillow {PIL.__version__}, OpenCV {cv2.__version__}"
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torchvision.transforms.v2.functional import to_dtype
 
 Batch = dict[str, Any]
 
@@ -14,14 +15,14 @@ def collate(items: Sequence[Batch]) -> Batch:
     """Collate items into a batch, keeping what differs in size between images in lists.
 
     Args:
-        items: Dicts with the same keys: tensors `rgb` `(3, H, W)`, `depth` `(1, H, W)` and,
-            where a ground truth exists, `mask` `(1, H, W)`, all float32; strings `name` and
-            `dataset`; `original_size` as `(height, width)`; for evaluation `ground_truth`, a
-            bool tensor `(1, H0, W0)` at its own size.
+        items: Dicts with the same keys: tensors `rgb` `(3, H, W)`, uint8 or float32 in [0, 1],
+            `depth` `(1, H, W)`, float32, and, where a ground truth exists, `mask` `(1, H, W)`, bool
+            or float32; strings `name` and `dataset`; `original_size` as `(height, width)`; for
+            evaluation `ground_truth`, a bool tensor `(1, H0, W0)` at its own size.
 
     Returns:
         A dict with the same keys: `rgb`, `depth` and `mask` stacked to `(B, C, H, W)`, the others
-        as lists of length B.
+        as lists of length B. See `to_floats`.
 
     >>> item = dict(rgb=torch.zeros(3, 8, 8), depth=torch.zeros(1, 8, 8), name="a",
     ...             dataset="NLPR", original_size=(6, 9))
@@ -34,3 +35,16 @@ def collate(items: Sequence[Batch]) -> Batch:
         values = [item[key] for item in items]
         batch[key] = values if key in _KEYS_KEPT_AS_LISTS else torch.stack(values)
     return batch
+
+
+def to_floats(batch: Batch) -> Batch:
+    """Make float32 in [0, 1] of what workers hand over, and the host to the GPU, in 8 bits.
+
+    >>> batch = to_floats({"rgb": torch.full((1, 3, 8, 8), 255, dtype=torch.uint8)})
+    >>> batch["rgb"].max()
+    tensor(1.)
+    """
+    return {
+        key: to_dtype(value, torch.float32, scale=True) if key in ("rgb", "mask") else value
+        for key, value in batch.items()
+    }

@@ -5,8 +5,12 @@ takes and returns float32 `(1, H, W)` in [0, 1], near = 1, holes = 0, and draws 
 generator.
 """
 
+import math
+from statistics import NormalDist
+
+import cv2
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 PROBABILITY = 0.5  # of each of bleeding, quantisation, shadows and holes
@@ -18,10 +22,11 @@ NUM_LEVELS = (32, 256)  # as the maps of DES and SSD, which have 32 to 164
 MAX_SHADOW = 0.02  # width, as a fraction of the image's side
 SHADOW_STEP = 0.1  # smallest step in depth that casts a shadow
 HOLE_CELLS = (6, 48)  # coarse and fine grid that the outline of holes is drawn from
-HOLE_THRESHOLD = (
-    1.6,
-    2.6,
-)  # in standard deviations of the coarse noise: 5 % to 0.5 % of the pixels
+# In standard deviations of the coarse noise: 5 % to 0.5 % of the pixels.
+HOLE_THRESHOLD = (1.6, 2.6)
+
+# What a byte stands for where normally distributed numbers are needed in number.
+_NORMAL = np.array([NormalDist().inv_cdf((byte + 0.5) / 256) for byte in range(256)], np.float32)
 
 
 def augment_depth(depth: Tensor) -> Tensor:
@@ -58,15 +63,22 @@ def scale_and_shift(depth: Tensor) -> Tensor:
 
 
 def add_noise(depth: Tensor) -> Tensor:
-    """Add independent noise to every pixel."""
-    return (depth + NOISE * torch.randn_like(depth)).clamp(0.0, 1.0)
+    """Add independent noise to every pixel, of 256 strengths, normally distributed."""
+    # Eight pixels share one number: a third of the time of torch.randn.
+    numbers = torch.empty(math.ceil(depth.numel() / 8), dtype=torch.int64).random_(-(2**63), None)
+    values = numbers.view(torch.uint8)[: depth.numel()].view(depth.shape[-2], -1)
+    noise = torch.from_numpy(cv2.LUT(values.numpy(), NOISE * _NORMAL)).view(depth.shape)
+    return (depth + noise).clamp_(0.0, 1.0)
 
 
 def bleed_edges(depth: Tensor) -> Tensor:
     """Let the near side of edges grow over the far side in some places, and shrink in others."""
-    radius = _random_length(MAX_BLEED, depth)
-    near = _largest_within(_largest_within(depth, radius, radius, -1), radius, radius, -2)
-    far = -_largest_within(_largest_within(-depth, radius, radius, -1), radius, radius, -2)
+    side = 2 * _random_length(MAX_BLEED, depth) + 1
+    kernel = np.ones((side, side), np.uint8)
+    near, far = (
+        torch.from_numpy(change(depth[0].numpy(), kernel))[None]
+        for change in (cv2.dilate, cv2.erode)
+    )
     where = _smooth_noise(depth, BLEED_CELLS)
     return torch.where(where > 0.5, near, torch.where(where < -0.5, far, depth))
 
@@ -80,9 +92,9 @@ def quantise_levels(depth: Tensor) -> Tensor:
 def cast_shadows(depth: Tensor) -> Tensor:
     """Make holes beside near things, on one side, as a sensor with two viewpoints does."""
     width = _random_length(MAX_SHADOW, depth)
-    left, right = (width, 0) if torch.rand(()) < 0.5 else (0, width)
-    nearest = _largest_within(depth, left, right, -1)
-    return torch.where(nearest - depth > SHADOW_STEP, 0.0, depth)
+    seen_from = width if torch.rand(()) < 0.5 else 0  # the left, or the right
+    nearest = cv2.dilate(depth[0].numpy(), np.ones((1, width + 1), np.uint8), anchor=(seen_from, 0))
+    return torch.where(torch.from_numpy(nearest) - depth > SHADOW_STEP, 0.0, depth)
 
 
 def punch_holes(depth: Tensor) -> Tensor:
@@ -104,19 +116,6 @@ def _random_length(largest: float, depth: Tensor) -> int:
 
 def _smooth_noise(depth: Tensor, cells: int) -> Tensor:
     """Interpolate normal noise from a grid of `cells` × `cells` to the size of the map."""
-    size = (depth.shape[-2], depth.shape[-1])
-    # With antialias, which changes nothing in an enlargement, it is three times as fast.
-    return F.interpolate(torch.randn(1, 1, cells, cells), size, mode="bicubic", antialias=True)[0]
-
-
-def _largest_within(depth: Tensor, before: int, after: int, dim: int) -> Tensor:
-    """Return the largest value among neighbours along an axis, which is -1 or -2.
-
-    Twenty times as fast as a maximum pooling of torch on a CPU.
-    """
-    padding = (before, after) if dim == -1 else (0, 0, before, after)
-    padded = F.pad(depth, padding, value=float("-inf"))
-    largest = depth
-    for start in range(before + after + 1):
-        largest = torch.maximum(largest, padded.narrow(dim, start, depth.shape[dim]))
-    return largest
+    size = (depth.shape[-1], depth.shape[-2])
+    noise = torch.randn(cells, cells).numpy()
+    return torch.from_numpy(cv2.resize(noise, size, interpolation=cv2.INTER_LINEAR))[None]

@@ -101,8 +101,8 @@ def read_values(path: Path, channels: int = 1, must_be_finite: bool = True) -> N
         else:
             if image.mode not in ("1", "L", "LA"):
                 _check_grey(path, image.convert("RGB"))
-            values = np.array(image.convert("L"))[None]
-    if must_be_finite and not np.isfinite(values).all():
+            values = np.array(image if image.mode == "L" else image.convert("L"))[None]
+    if must_be_finite and values.dtype.kind == "f" and not np.isfinite(values).all():
         raise DataError(f"{path}: the image holds NaN or infinite values: replace them by 0")
     return values
 
@@ -134,26 +134,31 @@ def read_mask(path: Path, cache: DecodedImageCache | None = None) -> Tensor:
         DataError: If the file cannot be read or is not binary-like.
     """
     values = read_through(cache, _decode_mask, path)
-    if values.max() <= 1:
+    largest = values.max()
+    if largest <= 1:
         return torch.from_numpy(values == 1)[None]
-    between = (values >= 16) & (values <= 239)
-    soft = between.mean()
+    soft = np.count_nonzero(_is_between(values)) / values.size
     # Without the second condition, a mask of the values 0, 1 and 2, or a small object stored as
     # grey, would become an empty mask.
-    if soft > _MAX_SOFT_FRACTION or values.max() <= 239:
+    if soft > _MAX_SOFT_FRACTION or largest <= 239:
         raise DataError(
             f"{path}: not a binary mask, {soft:.1%} of its pixels lie between 16 and 239 and its "
-            f"largest value is {values.max()}; expected 0 and 255 with at most "
+            f"largest value is {largest}; expected 0 and 255 with at most "
             f"{_MAX_SOFT_FRACTION:.0%} in between: threshold it"
         )
     if soft > 0:
-        _check_for_a_third_class(path, values, between)
+        _check_for_a_third_class(path, values)
     return torch.from_numpy(values > 128)[None]
 
 
-def _check_for_a_third_class(path: Path, values: np.ndarray, between: np.ndarray) -> None:
+def _is_between(values: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return where a mask is neither black nor white: from 16 to 239."""
+    return values - np.uint8(16) < 224  # what is below 16 wraps around
+
+
+def _check_for_a_third_class(path: Path, values: NDArray) -> None:
     flat = maximum_filter(values, _CLASS_AREA_SIDE) == minimum_filter(values, _CLASS_AREA_SIDE)
-    areas = values[between & flat]
+    areas = values[_is_between(values) & flat]
     if areas.size >= _MIN_CLASS_FRACTION * values.size:
         raise DataError(
             f"{path}: not a binary mask, areas of it hold the value {np.bincount(areas).argmax()}; "
@@ -171,7 +176,7 @@ def _decode_rgb(path: Path) -> NDArray:
                 f"{path}: a colour image with values of mode {image.mode}, expected 8 bits per "
                 "value: convert it (or is it a depth map in the wrong folder?)"
             )
-        return np.array(image.convert("RGB"))
+        return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _decode_mask(path: Path) -> NDArray:
@@ -186,7 +191,7 @@ def _decode_mask(path: Path) -> NDArray:
                 f"{path}: a mask with transparent pixels, expected 0 and 255 without an alpha "
                 "channel: flatten it"
             )
-        return np.array(image.convert("L"))
+        return np.array(image if image.mode == "L" else image.convert("L"))
 
 
 @contextmanager

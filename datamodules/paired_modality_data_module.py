@@ -9,7 +9,7 @@ from lightning.pytorch import LightningDataModule
 from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from torch.utils.data import DataLoader, Dataset
 
-from datamodules.batch import Batch, collate
+from datamodules.batch import Batch, collate, to_floats
 from datamodules.errors import DataError
 from datamodules.training_order import SeededDataset, TrainingOrder
 
@@ -65,8 +65,14 @@ class PairedModalityDataModule(LightningDataModule):
         """Take up the training data where a checkpoint was written."""
         self._position = state_dict
 
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Give the model what it expects, once the batch is on its device."""
+        return to_floats(batch)
+
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return the training loader.
+
+        Its batches are as `collate` makes them, before `on_after_batch_transfer`.
 
         Order and augmentation depend on `seed` and on the seed of the run (`seed_everything`), not
         on workers or processes; see `TrainingOrder`.

@@ -1,12 +1,11 @@
 """RGB-D saliency data sets in folders as a LightningDataModule."""
 
-import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
-from datamodules.catalogue import named_training_sets
+from datamodules.catalogue import find_entry, named_training_sets
 from datamodules.dataset_folder import (
     DEPTH_FOLDERS,
     NIR_FOLDERS,
@@ -18,6 +17,7 @@ from datamodules.decoded_image_cache import DecodedImageCache
 from datamodules.depth_augmentation import augment_brightness, augment_depth
 from datamodules.depth_maps import DepthReader, ImageReader, InvalidDepth
 from datamodules.errors import DataError
+from datamodules.held_out import split_held_out
 from datamodules.paired_modality_data_module import PairedModalityDataModule
 from datamodules.rgbd_saliency_dataset import RGBDSaliencyDataset
 from datamodules.transforms import EvalTransform, TrainTransform
@@ -128,6 +128,8 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
             names = None if near_dark_sets is None else [_name_of(name) for name in near_dark_sets]
             if not isinstance(invalid_depth, str):
                 invalid_depth = {_name_of(name): holes for name, holes in invalid_depth.items()}
+                self._check_names("invalid_depth", invalid_depth)
+            self._check_names("near_dark_sets", names or ())
             self.read_depth = DepthReader(names, invalid_depth, depth_range)
         else:
             self.read_depth = ImageReader(depth_channels, depth_range)
@@ -161,6 +163,23 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
             samples = self._pair_files(folder.resolve().name, folder, mask_is_optional=True)
             self.predict_dataset = self._evaluation_dataset(samples)
         self._ready.add(stage)
+
+    def _check_names(self, parameter: str, names: Iterable[str]) -> None:
+        """Refuse the name of a data set that is not in use: what it says would be lost."""
+        folders = [*(self.train_sets or ()), *(self.test_sets or ())]
+        used = {_name_of(self.root / folder) for folder in folders}
+        if self.predict_root is not None:
+            used.add(Path(self.predict_root).resolve().name)
+        for name in set(names) - used:
+            entry = find_entry(name)
+            other_name = next((each for each in used if entry and find_entry(each) == entry), None)
+            if other_name is None and entry is not None:
+                continue  # a recipe may speak of more public data sets than this run uses
+            raise ValueError(
+                f"{parameter} names a data set {name}, expected one of those in use "
+                f"({', '.join(sorted(used)) or 'none'})"
+                + (f": call it {other_name} there too" if other_name else "")
+            )
 
     def _setup_training(self) -> None:
         folders = self._folders("train", self.train_sets)
@@ -243,47 +262,6 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
                 )
             folders[name] = self.root / folder
         return folders
-
-
-def split_held_out(
-    samples: Sequence[PairedFiles], fraction: float
-) -> tuple[list[PairedFiles], list[PairedFiles]]:
-    """Split training samples into those to train on and those held out for validation.
-
-    A sample is held out if the hash of its data set's name and its stem, as a number in [0, 1),
-    is below `fraction`: on every machine the same, and whatever other samples there are. Only
-    where that would leave one side empty, the sample with the smallest (largest) hash is moved.
-
-    Args:
-        samples: At least one sample; two where `fraction` exceeds 0.
-        fraction: Expected part that is held out, in [0, 1). 0 holds nothing out.
-
-    Returns:
-        The samples to train on and the samples held out, in the order given.
-
-    Raises:
-        DataError: If there is a single sample and `fraction` exceeds 0.
-    """
-    if fraction == 0.0:
-        return list(samples), []
-    if len(samples) < 2:
-        raise DataError(
-            f"{samples[0].rgb.parent.parent}: {len(samples)} training sample, expected at least 2 "
-            "to hold one out: add samples, or give --data.validation_fraction=0"
-        )
-    hashes = sorted(_hash_to_unit_interval(sample) for sample in samples)
-    threshold = min(max(fraction, hashes[0]), hashes[-2])
-    training: list[PairedFiles] = []
-    held_out: list[PairedFiles] = []
-    for sample in samples:
-        below = _hash_to_unit_interval(sample) <= threshold
-        (held_out if below else training).append(sample)
-    return training, held_out
-
-
-def _hash_to_unit_interval(sample: PairedFiles) -> float:
-    digest = hashlib.sha256(f"{sample.dataset}/{sample.name}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def _named_training_set(

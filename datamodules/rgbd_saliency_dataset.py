@@ -66,7 +66,7 @@ class RGBDSaliencyDataset(PairedModalityDataset):
         rgb = read_rgb(sample.rgb, self.cache)
         size = (rgb.shape[-2], rgb.shape[-1])
         depth = self.read_depth(sample.depth, sample.dataset, self.cache)
-        if not depth.any():
+        if depth.max() == 0:
             self._warn_of_constant_depth(sample.depth)
         if depth.shape[-2:] != size:
             depth = resize(depth, list(size), antialias=True)

@@ -1,5 +1,7 @@
 """Entry point of the command `mutualformer`: picks the subcommand, turns user errors into text."""
 
+import os
+import signal
 import sys
 from importlib import metadata
 
@@ -45,7 +47,16 @@ OTHER_COMMANDS = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code (2 for the user's mistakes)."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        code = _run(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads the output, as head does, has enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    return code
+
+
+def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE)
         return 0 if arguments else 2

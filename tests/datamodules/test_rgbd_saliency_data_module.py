@@ -69,10 +69,11 @@ def test_training_batches(folders, augment):
 def test_object_is_aligned_in_all_modalities(folders):
     folders.add(stems=("a",))
     (item,) = items_of(set_up(folders, "test", test_sets=["NLPR"]).test_datasets[0])
-    inside = item["mask"].bool()
+    inside = item["mask"]
     assert item["depth"][inside].min() > item["depth"][~inside].max() - 0.5
     assert item["depth"][inside].mean() > 0.9 > 0.3 > item["depth"][~inside].mean()
-    assert item["rgb"][:1][inside].mean() > 0.8 > 0.2 > item["rgb"][:1][~inside].mean()
+    red = item["rgb"][:1] / 255
+    assert red[inside].mean() > 0.8 > 0.2 > red[~inside].mean()
 
 
 def test_depth_is_inverted_for_the_near_dark_sets_alone(folders):
@@ -360,11 +361,24 @@ def test_missing_root(folders):
         (dict(second_modality="nir", invalid_depth="zero"), "invalid_depth is 'zero', but .* nir"),
         (dict(second_modality="nir", depth_range=(2, 1)), r"depth_range is \[2, 1\]"),
         (dict(invalid_depth={"SSD": "all"}), "invalid_depth is 'all'"),
+        (
+            dict(test_sets=["mine"], invalid_depth={"mime": "zero"}),
+            r"invalid_depth names a data set mime, expected one of those in use \(mine\)$",
+        ),
+        (dict(near_dark_sets=["mine"]), r"near_dark_sets names .* mine, .* in use \(none\)$"),
+        (
+            dict(test_sets=["LFSD", "test/RGBD135"], near_dark_sets=["DES"]),
+            r"names a data set DES, .* \(LFSD, RGBD135\): call it RGBD135 there too$",
+        ),
     ],
 )
 def test_arguments_out_of_range(folders, arguments, message):
     with pytest.raises(ValueError, match=message):
         module_for(folders, **arguments)
+
+
+def test_public_sets_may_be_spoken_of_that_are_not_in_use(folders):
+    module_for(folders, test_sets=["LFSD"], near_dark_sets=["DES"], invalid_depth={"SSD": "zero"})
 
 
 def resize_file(path, size):
@@ -457,7 +471,7 @@ def test_real_triples(real_data):
             assert item["ground_truth"].shape == (1, *size)
             object_share = item["ground_truth"].float().mean().item()
             assert 0.005 < object_share < 0.6
-            assert item["mask"].mean().item() == pytest.approx(object_share, rel=0.02)
+            assert item["mask"].float().mean().item() == pytest.approx(object_share, rel=0.02)
             # The annotated objects are nearer than what surrounds them.
-            inside = item["mask"].bool()
+            inside = item["mask"]
             assert item["depth"][inside].mean() > item["depth"][~inside].mean()

@@ -1,4 +1,6 @@
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -115,3 +117,12 @@ def test_help_does_not_import_torch(arguments: list[str]) -> None:
     finished = subprocess.run(command, capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr
     assert "usage: mutualformer data" in finished.stdout
+
+
+def test_a_reader_that_has_enough_is_no_error() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "lightning_modules.main", "data", "list"]
+    result = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert result.stderr == "" and result.returncode in (1, 128 + signal.SIGPIPE)  # Rich says 1
