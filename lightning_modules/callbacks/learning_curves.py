@@ -72,7 +72,8 @@ def read_curves(folder: Path) -> Curves:
         cut by a kill, are left out: a figure is no reason to end a run that is trained.
     """
     curves: Curves = {}
-    for path in sorted(folder.glob("version_*/metrics.csv"), key=_version):
+    paths = [path for path in folder.glob("version_*/metrics.csv") if _version(path) >= 0]
+    for path in sorted(paths, key=_version):
         part: Curves = {}
         for name, step, value in _read_points(path):
             part.setdefault(name, []).append((step, value))
@@ -140,5 +141,5 @@ def _read_points(path: Path) -> Iterator[tuple[str, int, float]]:
 
 
 def _version(path: Path) -> int:
-    number = path.parent.name.rpartition("_")[2]
+    number = path.parent.name.removeprefix("version_")
     return int(number) if number.isdecimal() else -1

@@ -166,9 +166,10 @@ def _values(path: Path, name: Any, given: Any) -> list[Any]:
     texts = [value_text(value) for value in values]
     if strange := [text for text in texts if not text.isprintable()]:
         raise SweepError(f"{path}: {name} has the value {strange[0]!r}, expected printable text")
-    for value, text in zip(values, texts, strict=True):
+    for value in values:
+        read_back = read_value(str(value))
         # A trial that another starts with these words would run in another folder.
-        if value_text(read_back := read_value(str(value))) != text:
+        if trial_name({name: read_back}) != trial_name({name: value}):
             raise SweepError(
                 f"{path}: {name} has the value {value!r}, which a command reads as {read_back!r}: "
                 "write it that way"

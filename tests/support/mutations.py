@@ -218,6 +218,7 @@ def fuzz(
             if (after := _listing(path.parent)) != before:
                 broken.append(f"{number}: left {sorted(after ^ before)}")
     assert not broken, "\n".join([f"{len(broken)} of {count}", *broken[:40]])
+    print(f"\n{path.name}: {count} inputs, {num_read} read, {count - num_read} refused")
     return num_read, count - num_read
 
 
