@@ -29,6 +29,7 @@ from lightning_modules.metrics.per_image_files import read_per_image_scores
 from lightning_modules.results_file import ResultsError, read_results
 from lightning_modules.score_names import HEADINGS
 from lightning_modules.sweep.sweep_file import SweepError, read_sweep
+from lightning_modules.sweep.sweep_report import print_status
 from lightning_modules.sweep.trial_folder import usable_checkpoint
 from lightning_modules.sweep.trial_name import trial_name
 from lightning_modules.tables.formats import RENDERERS, print_table
@@ -407,6 +408,20 @@ def test_the_terminal_shows_names_as_they_are() -> None:
     print_table(hostile_table(), Console(file=output, width=300))
     for name in HOSTILE:
         assert name in output.getvalue()
+
+
+def test_the_status_of_a_sweep_shows_its_folder_as_it_is(tmp_path: Path) -> None:
+    content = {
+        "method": "grid",
+        "parameters": {"model.loss": {"values": ["x[/x]"]}, "model.a": {"values": ["x[red]"]}},
+        "command": ["mutualformer", "trial", "--folder", str(tmp_path / "[/y]")]
+        + ["--config", "a", "${args}"],
+    }
+    path = tmp_path / "[bold]sweep.yaml"
+    path.write_text(yaml.safe_dump(content))
+    output = io.StringIO()
+    print_status(read_sweep(path), Console(file=output, width=400))
+    assert all(name in output.getvalue() for name in ("[bold]", "[/y]", "[red]"))
 
 
 def test_no_folder_s_name_commands_the_terminal(
