@@ -36,11 +36,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             ) from error
 
 
-def _first_cause(error: BaseException) -> BaseException:
-    """Return what was raised first: of a full disk, torch reports only an "unexpected pos"."""
+def _first_cause(error: BaseException) -> str:
+    """Tell what was raised first: of a full disk, torch reports only an "unexpected pos"."""
     while (earlier := error.__cause__ or error.__context__) is not None:
         error = earlier
-    return error
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def find_checkpoint(folder: Path) -> Path:

@@ -15,6 +15,7 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from lightning_modules.callbacks import (
     AffinityMaps,
@@ -26,6 +27,8 @@ from lightning_modules.callbacks import (
     ResultsWriter,
     RunCheckpoint,
     StepSeed,
+    StopSignals,
+    requeue_if_asked,
 )
 from lightning_modules.checkpoints import (
     AtomicCheckpointIO,
@@ -34,6 +37,7 @@ from lightning_modules.checkpoints import (
     checkpoint_to_continue,
     find_checkpoint,
 )
+from lightning_modules.faults import exit_on_fault
 from lightning_modules.provenance import describe_environment, git_changes
 from lightning_modules.saliency_module import SaliencyModule
 from lightning_modules.tracking import WandbRunLogger, send_configuration, send_file
@@ -121,6 +125,7 @@ class MutualFormerCLI(LightningCLI):
                 "callbacks": [
                     EqualForwardPasses(),
                     StepSeed(),
+                    StopSignals(),
                     LearningCurves(),
                     PerImageScoresWriter(),
                     # Last: where the results are, the test is complete.
@@ -241,6 +246,14 @@ class MutualFormerCLI(LightningCLI):
     def _tests_after_fit(self) -> bool:
         return bool(self.config[self.subcommand].get("test_after_fit"))
 
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run it; a Slurm job that stopped ahead of its time limit is queued again."""
+        try:
+            super()._run_subcommand(subcommand)
+        except SIGTERMException:
+            requeue_if_asked(self.trainer)
+            raise
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer; `fit` always logs to CSV files in the run folder, unless told not to.
 
@@ -288,7 +301,7 @@ def _write(path: Path, content: bytes) -> None:
 def run(arguments: list[str]) -> int:
     """Run one training command; returns its exit code."""
     silence_what_users_cannot_act_on()
-    with exit_on_user_error():
+    with exit_on_fault(), exit_on_user_error():
         MutualFormerCLI(arguments)
     return 0
 

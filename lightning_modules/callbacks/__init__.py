@@ -9,6 +9,7 @@ from lightning_modules.callbacks.prediction_writer import PredictionWriter
 from lightning_modules.callbacks.results_writer import ResultsWriter
 from lightning_modules.callbacks.run_checkpoint import RunCheckpoint
 from lightning_modules.callbacks.step_seed import StepSeed
+from lightning_modules.callbacks.stop_signals import StopSignals, requeue_if_asked
 
 __all__ = [
     "AffinityMaps",
@@ -20,4 +21,6 @@ __all__ = [
     "ResultsWriter",
     "RunCheckpoint",
     "StepSeed",
+    "StopSignals",
+    "requeue_if_asked",
 ]

@@ -14,7 +14,7 @@ from torch.utils.hooks import RemovableHandle
 from lightning_modules.callbacks.affinity_figure import AffinitySample, draw_affinities
 from lightning_modules.callbacks.second_modality import second_modality
 from lightning_modules.tracking import send_picture
-from lightning_modules.write_atomically import write_atomically
+from lightning_modules.write_atomically import write_if_possible
 from mutualformer.layers.attention import CrossDiffusionAttention
 from mutualformer.ops import affinity_rows
 
@@ -110,8 +110,8 @@ class AffinityMaps(Callback):
             assert self._attention is not None
             picture = draw_affinities(samples, self._attention, second_modality(trainer))
             path = folder / f"{dataset}.png"
-            write_atomically(path, partial(_write, picture))
-            send_picture(trainer, f"affinity_maps/{dataset}", path)
+            if write_if_possible(path, partial(_write, picture)):
+                send_picture(trainer, f"affinity_maps/{dataset}", path)
         if self._samples:
             rank_zero_info(f"Affinity maps: {folder}")
         self._samples.clear()

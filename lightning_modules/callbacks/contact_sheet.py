@@ -14,7 +14,7 @@ from torch import Tensor
 from lightning_modules.callbacks.second_modality import as_heading, second_modality
 from lightning_modules.metrics import quantise
 from lightning_modules.tracking import send_picture
-from lightning_modules.write_atomically import write_atomically
+from lightning_modules.write_atomically import write_if_possible
 
 _TILE = 240
 _MIN_TILE_WIDTH = 120
@@ -129,11 +129,13 @@ class ContactSheet(Callback):
         # Grouped by dataset again, in the order the datasets were seen.
         chosen = [s for s in chain.from_iterable(self._samples.values()) if s in chosen]
         self.path = Path(trainer.default_root_dir) / f"contact_sheet_{stage}.png"
-        write_atomically(self.path, partial(_draw_page(chosen).save, format="PNG"))
+        self._samples.clear()
+        if not write_if_possible(self.path, partial(_draw_page(chosen).save, format="PNG")):
+            self.path = None
+            return
         rank_zero_info(f"Contact sheet: {self.path}")
         if stage != "train":
             send_picture(trainer, f"contact_sheet_{stage}", self.path)
-        self._samples.clear()
 
 
 def _sample(

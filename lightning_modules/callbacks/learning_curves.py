@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_info
 
 from lightning_modules.tracking import send_picture
-from lightning_modules.write_atomically import write_atomically
+from lightning_modules.write_atomically import write_if_possible
 
 Curves = dict[str, list[tuple[int, float]]]
 
@@ -55,9 +55,9 @@ class LearningCurves(Callback):
             return
         path = Path(trainer.default_root_dir) / "learning_curves.png"
         picture = draw_learning_curves(curves)
-        write_atomically(path, lambda file: file.write(picture))
-        rank_zero_info(f"Learning curves: {path}")
-        send_picture(trainer, "learning_curves", path)
+        if write_if_possible(path, lambda file: file.write(picture)):
+            rank_zero_info(f"Learning curves: {path}")
+            send_picture(trainer, "learning_curves", path)
 
 
 def read_curves(folder: Path) -> Curves:
@@ -65,11 +65,12 @@ def read_curves(folder: Path) -> Curves:
 
     Args:
         folder: holds ``version_0/metrics.csv``, ``version_1/metrics.csv`` and so on. What a later
-            file says of a step replaces what earlier ones say of it and of all further steps.
+            file says of a value at a step replaces what earlier ones say of it there and at all
+            further steps.
 
     Returns:
         (step, value) pairs by name, in the order of steps. Lines that cannot be read, such as one
-        cut by a kill, are left out: a figure is no reason to end a run that is trained.
+        cut by a kill or a full disk, are left out: a figure is no reason to end a run.
     """
     curves: Curves = {}
     paths = [path for path in folder.glob("version_*/metrics.csv") if _version(path) >= 0]
@@ -79,8 +80,11 @@ def read_curves(folder: Path) -> Curves:
             part.setdefault(name, []).append((step, value))
         if not part:
             continue
-        first = min(points[0][0] for points in part.values())
+        # A validation may have been repeated after the last training step had been logged, which
+        # then is in the earlier file only.
+        begin = min(points[0][0] for points in part.values()) + 1
         for name in {*curves, *part}:
+            first = part[name][0][0] if name in part else begin
             kept = [point for point in curves.get(name, []) if point[0] < first]
             curves[name] = kept + part.get(name, [])
     return {name: points for name, points in sorted(curves.items()) if points}
@@ -128,6 +132,8 @@ def _read_points(path: Path) -> Iterator[tuple[str, int, float]]:
         while True:
             try:
                 row = next(rows)
+                if None in row or None in row.values():
+                    continue
                 step = int(row["step"])
                 values = {name: float(text) for name, text in row.items() if text}
             except StopIteration:

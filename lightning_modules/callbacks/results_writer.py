@@ -92,6 +92,14 @@ class ResultsWriter(Callback):
             console.print(_table(scores, num_images))
         console.print(f"Results: {self.path}", soft_wrap=True, highlight=False, markup=False)
 
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Show scores that are complete but cannot be written, as on a full disk."""
+        scores = _scores(trainer)
+        if trainer.testing and trainer.world_size == 1 and scores:
+            Console().print(_table(scores, self._num_images))
+
 
 def _scores(trainer: Trainer) -> dict[str, dict[str, float | None]]:
     scores: dict[str, dict[str, float | None]] = {}

@@ -1,137 +1,138 @@
-"""A run that was killed goes on to the weights of one that was not, bit for bit."""
+"""A run that was stopped goes on, by the same command, to what one that was not is: bit for bit."""
 
 import os
-import resource
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from lightning.pytorch import Callback, Trainer
-from PIL import Image
+from lightning.pytorch.callbacks import ModelCheckpoint
 
-from datamodules import SyntheticRGBDDataModule
 from lightning_modules import SaliencyModule
-from lightning_modules.callbacks import RunCheckpoint, StepSeed
-from lightning_modules.checkpoints import AtomicCheckpointIO
-from mutualformer import Fusion, MutualFormerNetwork
+from lightning_modules.callbacks import StepSeed
+from lightning_modules.callbacks.learning_curves import read_curves
+from lightning_modules.callbacks.stop_signals import SIGNALS
+
+from .break_at import (
+    Injection,
+    assert_same_run,
+    cut_and_kill_at,
+    load,
+    signal_at,
+)
+
+Run = Callable[..., Any]
+SIGKILL, SIGTERM, SIGUSR1 = signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1
 
 
 @pytest.fixture(scope="module")
-def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six RGB-D pairs, one of which will be held out."""
-    root = tmp_path_factory.mktemp("data")
-    generator = np.random.default_rng(0)
-    for index in range(6):
-        mask = np.zeros((48, 64), np.uint8)
-        mask[8 + index : 30, 12:40] = 255
-        rgb = generator.integers(0, 256, (48, 64, 3), np.uint8)
-        for name, image in {"RGB": rgb, "depth": rgb[..., 0], "GT": mask}.items():
-            (root / "PAIRS" / name).mkdir(parents=True, exist_ok=True)
-            Image.fromarray(image).save(root / "PAIRS" / name / f"{index}.png")
-    return root
+def fit(forked: Callable, augmented: list[str]) -> Run:
+    """Run `fit` on three batches in each of three epochs; returns its exit code and output."""
+
+    def run(folder: Path, *options: str, inject: Injection | None = None, **more: Any) -> Any:
+        arguments = ["fit", *augmented, f"--trainer.default_root_dir={folder}", *options]
+        return forked(arguments, inject, **more).wait()
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def whole(fit: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that nothing stopped."""
+    folder = tmp_path_factory.mktemp("whole")
+    assert fit(folder).code == 0
+    # The best is not the last, so that a choice that was forgotten would show.
+    assert load(folder, "best")["epoch"] < load(folder)["epoch"] == 2
+    steps = [step for step, _ in read_curves(folder / "logs")["train/loss"]]
+    assert steps == list(range(9))
+    return folder
+
+
+def is_last_checkpoint(_source: Any, target: Any) -> bool:
+    return Path(target).name == "last.ckpt"
+
+
+# Two held-out pairs make two batches per validation.
+MOMENTS = {
+    "in the first epoch": signal_at(SaliencyModule, "training_step", 2, SIGKILL),
+    "in the middle of an epoch": signal_at(SaliencyModule, "training_step", 6, SIGKILL),
+    "in the first validation": signal_at(SaliencyModule, "validation_step", 1, SIGKILL),
+    "within a validation": signal_at(SaliencyModule, "validation_step", 4, SIGKILL),
+    "within the first checkpoint": cut_and_kill_at(1),
+    "within the last checkpoint": cut_and_kill_at(4),
+    "before the rename": signal_at(os, "replace", 2, SIGKILL, counts=is_last_checkpoint),
+    "between best and last": signal_at(ModelCheckpoint, "_save_last_checkpoint", 1, SIGKILL),
+    "in the test": signal_at(SaliencyModule, "test_step", 1, SIGKILL),
+}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("num_workers", [0, 2])
-def test_killed_in_the_middle_of_an_epoch(
-    mutualformer: Callable, pairs: Path, tmp_path: Path, num_workers: int
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_killed(fit: Run, whole: Path, tmp_path: Path, moment: str) -> None:
+    assert fit(tmp_path, inject=MOMENTS[moment]).code == -SIGKILL
+    assert not (tmp_path / "results.json").exists()
+    finished = fit(tmp_path)
+    assert finished.code == 0, finished.output
+    assert_same_run(tmp_path, whole)
+
+
+@pytest.mark.slow
+def test_killed_with_workers_that_read_ahead(fit: Run, whole: Path, tmp_path: Path) -> None:
+    workers = "--data.num_workers=2"
+    for step in (5, 6):
+        inject = signal_at(SaliencyModule, "training_step", step, SIGKILL)
+        assert fit(tmp_path, workers, inject=inject).code == -SIGKILL
+    assert fit(tmp_path, workers).code == 0
+    assert_same_run(tmp_path, whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("workers", "num_steps", "num_validations"), [(0, 9, 2), (2, 3, 1)])
+def test_a_signal_loses_nothing(
+    fit: Run, whole: Path, tmp_path: Path, workers: int, num_steps: int, num_validations: int
 ) -> None:
-    # The decoder has dropout, and the pairs are augmented.
-    options = [
-        *("--data", "datamodules.RGBDSaliencyDataModule", f"--data.root={pairs}"),
-        *("--data.train_sets=[PAIRS]", "--data.image_size=64", "--data.batch_size=2"),
-        *(f"--data.num_workers={num_workers}", "--trainer.max_epochs=3"),
-    ]
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    mutualformer("fit", whole, *options)
-    callback = "{class_path: kill_at_step.KillAtStep, init_args: {step: 3}}"
-    mutualformer(
-        "fit", killed, *options, f"--trainer.callbacks=[{callback}]", returncode=-signal.SIGKILL
+    """Stopped in every batch, a run never repeats a step; a validation is given up and repeated."""
+    option = f"--data.num_workers={workers}"
+    for step in range(1, num_steps + 1):
+        inject = signal_at(SaliencyModule, "training_step", 1, SIGNALS[step % len(SIGNALS)])
+        finished = fit(tmp_path, option, inject=inject)
+        assert (finished.code, load(tmp_path)["global_step"]) == (0, step), finished.output
+        assert "the same command continues" in finished.output
+    for batch in range(1, num_validations + 1):
+        inject = signal_at(SaliencyModule, "validation_step", batch, SIGTERM)
+        finished = fit(tmp_path, option, inject=inject)
+        assert (finished.code, load(tmp_path)["global_step"]) == (0, num_steps), finished.output
+        assert not (tmp_path / "results.json").exists()
+    assert (
+        fit(tmp_path, option, inject=signal_at(SaliencyModule, "test_step", 1, SIGUSR1)).code == 0
     )
-    last = killed / "checkpoints" / "last.ckpt"
-    assert torch.load(last, weights_only=True)["global_step"] == 2
-    mutualformer("fit", killed, *options)
-    expected, resumed = (
-        torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
-        for folder in (whole, killed)
-    )
-    assert resumed["global_step"] == expected["global_step"] == 6
-    for part in ("state_dict", "optimizer_states", "lr_schedulers"):
-        torch.testing.assert_close(resumed[part], expected[part], rtol=0, atol=0)
+    assert not (tmp_path / "results.json").exists()
+    assert fit(tmp_path, option).code == 0
+    assert_same_run(tmp_path, whole)
 
 
-class SigtermAt(Callback):
-    def __init__(self, batch: int) -> None:
-        self.batch = batch
-
-    def on_train_batch_end(self, trainer: Trainer, *arguments: object) -> None:
-        if trainer.fit_loop.total_batch_idx == self.batch:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-
-def fit_in_process(folder: Path, ckpt_path: Path | None, *callbacks: Callback) -> None:
-    torch.manual_seed(0)
-    network = MutualFormerNetwork(
-        "resnet18", fusion=Fusion(num_heads=2), fusion_strides=(32,), fusion_dim=16, decoder_dim=32
-    )
-    trainer = Trainer(
-        accelerator="cpu",
-        devices=1,
-        max_epochs=2,
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        default_root_dir=folder,
-        callbacks=[StepSeed(), RunCheckpoint(), *callbacks],
-    )
-    data = SyntheticRGBDDataModule(image_size=32, num_train=6, num_val=2, batch_size=2)
-    trainer.fit(SaliencyModule(network), data, ckpt_path=ckpt_path, weights_only=False)
+@pytest.mark.slow
+def test_gradients_that_wait_for_more_are_not_lost(fit: Run, tmp_path: Path) -> None:
+    accumulate = "--trainer.accumulate_grad_batches=2"
+    assert fit(tmp_path / "whole", accumulate).code == 0
+    # Steps of the optimiser are after the 2nd, 3rd, 5th, 6th … batch.
+    inject = signal_at(SaliencyModule, "training_step", 4, SIGTERM)
+    assert fit(tmp_path / "stopped", accumulate, inject=inject).code == 0
+    assert load(tmp_path / "stopped")["global_step"] == 3
+    assert fit(tmp_path / "stopped", accumulate).code == 0
+    assert_same_run(tmp_path / "stopped", tmp_path / "whole")
 
 
-def last_checkpoint(folder: Path) -> dict[str, Any]:
-    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=False)
-
-
-def test_sigterm_between_any_two_batches_loses_nothing(tmp_path: Path) -> None:
-    fit_in_process(tmp_path / "whole", None)
-    expected = last_checkpoint(tmp_path / "whole")
-    assert expected["global_step"] == 6
-    for batch in range(5):
-        folder = tmp_path / str(batch)
-        with pytest.raises(SystemExit) as stop:
-            fit_in_process(folder, None, SigtermAt(batch))
-        assert stop.value.code in (None, 0)
-        assert last_checkpoint(folder)["global_step"] == batch + 1
-        fit_in_process(folder, folder / "checkpoints" / "last.ckpt")
-        resumed = last_checkpoint(folder)
-        assert resumed["global_step"] == 6
-        for part in ("state_dict", "optimizer_states", "lr_schedulers"):
-            torch.testing.assert_close(resumed[part], expected[part], rtol=0, atol=0)
-
-
-@pytest.fixture
-def files_up_to_64_kib() -> Iterator[None]:
-    """Let writes fail beyond that, as on a disk that is full."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-@pytest.mark.usefixtures("files_up_to_64_kib")
-def test_a_checkpoint_cut_while_it_is_written_leaves_the_one_before(tmp_path: Path) -> None:
-    path = tmp_path / "last.ckpt"
-    writer = AtomicCheckpointIO()
-    writer.save_checkpoint({"weight": torch.ones(3)}, path)
-    with pytest.raises(ValueError, match="File too large. .*as it was: make room"):
-        writer.save_checkpoint({"weight": torch.zeros(2**16)}, path)
-    assert torch.load(path)["weight"].tolist() == [1, 1, 1]
-    assert [entry.name for entry in tmp_path.iterdir()] == ["last.ckpt"]
+@pytest.mark.slow
+def test_a_run_that_was_moved_keeps_its_choice(fit: Run, whole: Path, tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    inject = signal_at(SaliencyModule, "training_step", 6, SIGKILL)
+    assert fit(here, inject=inject).code == -SIGKILL
+    here.rename(there)
+    assert fit(there).code == 0
+    assert_same_run(there, whole)
 
 
 def test_steps_and_processes_draw_different_numbers() -> None:

@@ -37,6 +37,21 @@ def test_a_resumed_run_replaces_what_it_does_again(write, tmp_path):
     }
 
 
+def test_a_validation_that_was_repeated_does_not_hide_the_step_before_it(write, tmp_path):
+    write(0, "step,train/loss,val/held_out/mae\n8,1.5,\n9,1.4,\n")
+    write(1, "step,train/loss,val/held_out/mae\n9,,0.3\n")
+    write(2, "step,train/loss,val/held_out/mae\n9,,0.3\n10,1.3,\n")
+    assert read_curves(tmp_path) == {
+        "train/loss": [(8, 1.5), (9, 1.4), (10, 1.3)],
+        "val/held_out/mae": [(9, 0.3)],
+    }
+
+
+def test_lines_that_a_full_disk_cut_are_left_out(write, tmp_path):
+    write(0, "step,train/loss,val/held_out/mae\n4,1.5,\n9,1.\n14,1.3,\n19,1.4,24,1.4,\n2")
+    assert read_curves(tmp_path) == {"train/loss": [(4, 1.5), (14, 1.3)]}
+
+
 def test_a_run_without_files_has_no_curves(tmp_path):
     assert read_curves(tmp_path) == {}
 
