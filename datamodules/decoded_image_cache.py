@@ -59,8 +59,9 @@ class DecodedImageCache:
         stored = self.folder / key[:2] / f"{key}-{status.st_size}-{status.st_mtime_ns}.npy"
         try:
             # Copy-on-write: torch shares memory only with arrays that could be written to.
-            return np.load(stored, mmap_mode="c")
-        except (OSError, ValueError, EOFError):  # absent, or cut when a machine lost its power
+            return np.lib.format.open_memmap(stored, mode="c")
+        # Absent, or cut when a machine lost its power: NumPy raises nearly anything then.
+        except Exception:
             values = decode(path, *arguments)
         try:
             write_atomically(stored, lambda file: np.save(file, values, allow_pickle=False))

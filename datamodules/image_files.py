@@ -31,6 +31,9 @@ _MAX_COLOURED_FRACTION = 0.01
 _WIDE_CHANNELS = re.compile(r";16[BLN]")
 
 _ORIENTATION = 0x0112
+# Pillow tells formats by content, whatever a file is called, and hands some to other programs
+# (EPS to Ghostscript), which a file from anywhere must not start.
+FORMATS = ("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 # What a file is that no decoder knows, by its first bytes.
 _FIRST_BYTES = {
     b"version https://git-lfs": "a Git LFS pointer: run git lfs pull",
@@ -211,7 +214,7 @@ def open_image(path: Path, header_only: bool = False) -> Iterator[Image.Image]:
         if not stat.S_ISREG(path.stat().st_mode):
             what = "a folder" if path.is_dir() else "no regular file"
             raise DataError(f"{path}: {what}, expected an image file: move it away")
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             _check_header(path, image)
             if not header_only and exif_orientation(image) != 1:
                 yield ImageOps.exif_transpose(image)

@@ -10,6 +10,8 @@ from lightning.pytorch.plugins import TorchCheckpointIO
 
 from lightning_modules.settings import flatten, has_effect
 from lightning_modules.write_atomically import write_atomically
+from lightning_modules.yaml_text import load_yaml
+from lightning_modules.zip_checksums import describe_damage
 
 Resume = Literal["auto", "never"]
 
@@ -68,13 +70,16 @@ def check_checkpoint(path: Path) -> None:
     if path.is_dir():  # a sharded one, which only the strategy that wrote it can read
         return
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        if damage := describe_damage(path):
+            raise ValueError(damage)
+        # Not mapped into memory, which would not notice that a tensor is cut.
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises nearly anything for a damaged file
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         other = path.with_name("best.ckpt" if path.name == "last.ckpt" else "last.ckpt")
         hint = f". Beside it lies {other}: try --ckpt_path {other}" if other.exists() else ""
         raise ValueError(f"checkpoint {path} cannot be read: {reason}{hint}") from error
-    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):
         raise ValueError(f"{path} is not a checkpoint of mutualformer fit")
 
 
@@ -110,10 +115,10 @@ def checkpoint_to_continue(folder: Path, config: Mapping[str, Any], resume: Resu
 def _differing_settings(path: Path, config: Mapping[str, Any]) -> list[str]:
     """Name the settings, of those that matter, that a configuration file has otherwise."""
     try:
-        stored = yaml.safe_load(path.read_text(encoding="utf-8"))
+        stored = load_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return []
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ValueError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(stored, Mapping):
         raise ValueError(

@@ -1,6 +1,7 @@
 """The training commands `fit`, `validate`, `test` and `predict`, through LightningCLI."""
 
 import copy
+import itertools
 import logging
 import os
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
+from jsonargparse import get_loader, set_loader
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger
@@ -41,7 +43,10 @@ from lightning_modules.saliency_module import SaliencyModule
 from lightning_modules.tracking import WandbRunLogger, send_configuration, send_file
 from lightning_modules.user_errors import exit_on_user_error
 from lightning_modules.write_atomically import write_atomically
+from lightning_modules.yaml_text import load_yaml
 
+# Of jsonargparse, which knows 1e-3 for a number.
+_LOADER = get_loader("yaml")
 DEFAULT_RUN_FOLDER = "runs/unnamed"
 OPTIONS_OF_ONE_COMMAND = (
     "ckpt_path",
@@ -109,6 +114,7 @@ class MutualFormerCLI(LightningCLI):
     def __init__(
         self, arguments: list[str], parser_class: type[LightningArgumentParser] = BriefParser
     ) -> None:
+        set_loader("yaml", _load_yaml, exceptions=(yaml.YAMLError,))
         super().__init__(
             SaliencyModule,
             LightningDataModule,
@@ -131,6 +137,14 @@ class MutualFormerCLI(LightningCLI):
             parser_kwargs={"allow_abbrev": False},
             args=arguments,
         )
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Name a configuration that cannot be read, which the parser does not."""
+        for word, following in itertools.pairwise([*args, ""]):
+            option, equals, value = word.partition("=")
+            if option in ("--config", "-c"):
+                _check_configuration(Path(value if equals else following))
+        super().parse_arguments(parser, args)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the outputs of a run, each configurable under its own name."""
@@ -258,6 +272,26 @@ class MutualFormerCLI(LightningCLI):
         plugins = trainer.plugins or []
         plugins = [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()]
         return super().instantiate_trainer(**kwargs, logger=loggers or False, plugins=plugins)
+
+
+def _load_yaml(text: str) -> Any:
+    return load_yaml(text, _LOADER)
+
+
+def _check_configuration(path: Path) -> None:
+    if not path.is_file():
+        return  # the parser says so
+    try:
+        content = _load_yaml(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"--config {path} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"--config {path} is not valid YAML: {reason}") from error
+    if not isinstance(content, dict):
+        raise ValueError(
+            f"--config {path} holds a {type(content).__name__}, expected settings: a mapping"
+        )
 
 
 def _write(path: Path, content: bytes) -> None:

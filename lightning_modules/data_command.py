@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from lightning_modules import data_prepare_command
+from lightning_modules.escape import escape_terminal
 from lightning_modules.plain_parser import PlainParser, integer_of_at_least, path_ending_in
 
 if TYPE_CHECKING:
@@ -136,7 +137,8 @@ def _check(options: Namespace) -> int:
     findings = report.findings
     for finding in findings[:_MOST_SHOWN]:
         # As plain text: brackets in a file's name are no markup.
-        print(f"{'error' if finding.is_error else 'notice'}: {finding.message}")
+        kind = "error" if finding.is_error else "notice"
+        print(f"{kind}: {escape_terminal(finding.message)}")
     if len(findings) > _MOST_SHOWN:
         rest = len(findings) - _MOST_SHOWN
         print(f"… and {rest} more findings; --output FILE.json holds all of them")

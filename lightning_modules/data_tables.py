@@ -12,6 +12,7 @@ from rich.text import Text
 from datamodules.catalogue import CatalogueEntry
 from datamodules.check import DataReport
 from datamodules.check.data_report import DatasetReport
+from lightning_modules.escape import escape_terminal
 
 
 def catalogue_tables(entries: Sequence[CatalogueEntry]) -> list[Table]:
@@ -101,7 +102,7 @@ def _table(*headings: str) -> Table:
 
 def _add(table: Table, *cells: str) -> None:
     # As plain text: brackets in a folder's name are no markup.
-    table.add_row(*map(Text, cells))
+    table.add_row(*(Text(escape_terminal(cell)) for cell in cells))
 
 
 def _counts(counts: Sequence[int]) -> str:

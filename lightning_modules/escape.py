@@ -1,4 +1,4 @@
-"""Text from users inside Markdown and LaTeX. Importing this does not import torch."""
+"""Text from users where it is shown and could be taken for code. Does not import torch."""
 
 import re
 
@@ -32,6 +32,8 @@ _LATEX = {
     "\u00a0": "~",
 }
 _MARKDOWN_INLINE = "\\`*_[]<>|~$&"
+_FORMULA = re.compile(r"[=+\-@\t\r]")
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+|inf)(e[-+]?\d+)?", re.IGNORECASE)
 _MARKDOWN_LINE_START = re.compile(r"^(#|[-+=]|\d+[.)](?=\s))")
 
 
@@ -42,6 +44,27 @@ def escape_latex(text: str) -> str:
     A\&B\_1, 50 \%
     """
     return "".join(_LATEX.get(character, character) for character in text)
+
+
+def escape_terminal(text: str) -> str:
+    r"""Return text whose control characters, which could command a terminal, can be seen.
+
+    >>> print(escape_terminal("a\x1b[2Jb"))
+    a\x1b[2Jb
+    """
+    return "".join(
+        character if character.isprintable() or character in "\n\t" else ascii(character)[1:-1]
+        for character in text
+    )
+
+
+def escape_csv(text: str) -> str:
+    """Return text that no spreadsheet takes for a formula.
+
+    >>> escape_csv("=1+1"), escape_csv("-0.5"), escape_csv("a")
+    ("'=1+1", '-0.5', 'a')
+    """
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
 
 
 def escape_markdown(text: str) -> str:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 RESULTS_NAME = "results.json"
+# So deep is no configuration nested.
+_DEEPEST = 50
 _KINDS: dict[str, type] = {
     "scores": dict,
     "num_images": dict,
@@ -88,6 +90,9 @@ def _problem(content: Any) -> str | None:
         optional = key not in ("scores", "num_images", "protocol")
         if not (isinstance(content.get(key), kind) or (optional and content.get(key) is None)):
             return f"{key} is {content.get(key)!r:.80}, expected a {kind.__name__}"
+    problem = _strange_text(content)
+    if problem:
+        return problem
     if not content["scores"]:
         return "scores is empty"
     for dataset, scores in content["scores"].items():
@@ -102,7 +107,29 @@ def _problem(content: Any) -> str | None:
     return None
 
 
+def _strange_text(content: Any) -> str | None:
+    """Say what could command the terminal that shows it, or break a line of a table."""
+    waiting = [(content, 0)]
+    while waiting:
+        value, depth = waiting.pop()
+        texts: list[str] = []
+        if depth > _DEEPEST:
+            return f"it is nested deeper than {_DEEPEST}"
+        if isinstance(value, dict):
+            waiting += [(part, depth + 1) for part in value.values()]
+            texts = list(value)
+        elif isinstance(value, list):
+            waiting += [(part, depth + 1) for part in value]
+        elif isinstance(value, str):
+            texts = value.split("\n")
+        strange = [text for text in texts if not text.isprintable()]
+        if strange:
+            return f"{strange[0]!r:.80} holds control characters"
+    return None
+
+
 def _is_score(value: Any) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return math.isfinite(value) and 0 <= value <= 1
+    # E of a perfect map is H W / (H W − 1), as in its oracle.
+    return math.isfinite(value) and 0 <= value <= 1.01

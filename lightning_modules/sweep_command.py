@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lightning_modules.escape import escape_terminal
 from lightning_modules.plain_parser import PlainParser, integer_of_at_least
 from lightning_modules.sweep.sweep_file import Sweep, SweepError, Trial, read_sweep
 from lightning_modules.sweep.trial_folder import TrialState, read_state
@@ -38,7 +39,7 @@ def run(arguments: list[str]) -> int:
             return _status(sweep)
         return _sweep(sweep, options)
     except (SweepError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {escape_terminal(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:  # before the first trial has started
         return 128 + signal.SIGINT

@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from lightning_modules.escape import escape_terminal
 from lightning_modules.plain_parser import PlainParser
 from lightning_modules.sweep.stop_request import StopRequest
 from lightning_modules.sweep.sweep_file import SweepError, Trial
 from lightning_modules.sweep.trial_folder import end_of_log, read_failure
 from lightning_modules.sweep.trial_lock import lock_holder
-from lightning_modules.sweep.trial_name import trial_name
+from lightning_modules.sweep.trial_name import read_value, trial_name
 from lightning_modules.sweep.trial_process import POLL_INTERVAL, Outcome, start_trial
 
 _DESCRIPTION = """Train and test one trial of a sweep, in the folder below FOLDER that its
@@ -35,7 +34,7 @@ def run(arguments: list[str]) -> int:
     try:
         return run_trial(_parse(arguments))
     except (SweepError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {escape_terminal(str(error))}", file=sys.stderr)
         return 2
 
 
@@ -114,10 +113,7 @@ def parse_parameters(words: Sequence[str]) -> dict[str, Any]:
         name, text = match.groups()
         if name in parameters:
             raise SweepError(f"--{name} is given twice")
-        try:
-            parameters[name] = yaml.safe_load(text)
-        except yaml.YAMLError:
-            parameters[name] = text
+        parameters[name] = read_value(text)
     if not parameters:
         raise SweepError("no parameters, expected --name=value")
     return parameters

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lightning_modules.escape import escape_terminal
+
 PACKAGES = ("mutualformer", "lightning_modules", "datamodules")
 ROOT = Path(__file__).resolve().parent.parent
 # Where Lightning checks the settings of its trainer against each other and the machine.
@@ -53,7 +55,7 @@ def exit_on_user_error() -> Iterator[None]:
         mistake = find_user_error(error)
         if mistake is None or os.environ.get("MUTUALFORMER_TRACEBACK"):
             raise
-        print(f"error: {mistake}", file=sys.stderr)
+        print(f"error: {escape_terminal(str(mistake))}", file=sys.stderr)
         raise SystemExit(2) from None
 
 

@@ -20,6 +20,7 @@ from datamodules.errors import DataError
 # Names in use for the folder of thermal images.
 _KINDS = {"rgb": RGB_FOLDERS, "depth": DEPTH_FOLDERS + THERMAL_FOLDERS, "mask": MASK_FOLDERS}
 _SPLIT = re.compile(r"(?:^|[-_ ])(train|test)(?:ing)?[-_ ]?(?:set|data)?$", re.I)
+_DEEPEST = 50  # of folders below the root
 _SHORT_SPLIT = re.compile(r"[-_ ](tr|te)$", re.I)
 
 
@@ -68,6 +69,10 @@ def _walk(
     findings: list[Finding],
 ) -> bool:
     """Return whether the folder is a data set or holds one."""
+    if len(folder.relative_to(root).parts) > _DEEPEST:
+        message = f"{show(folder)}: deeper than {_DEEPEST} folders, not looked into: move it up"
+        findings.append(Finding("", "unreadable", message))
+        return True
     real_path = os.path.realpath(folder)
     if real_path in visited:
         message = (

@@ -11,6 +11,7 @@ from PIL import Image
 
 from datamodules.dataset_folder import EXTENSIONS
 from datamodules.errors import DataError
+from datamodules.image_files import FORMATS
 from datamodules.prepare.source_file import DEPTH, MASK, RGB, SourceFile, check_size
 
 # Columns of RGBD-SOD/rgbdsod_datasets.
@@ -143,7 +144,7 @@ def _bytes_of(value: Any, origin: str) -> bytes:
 
 def _suffix_of(content: bytes, origin: str) -> str:
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             return _SUFFIXES[image.format or ""]
     except Exception as error:  # Pillow raises nearly anything for a damaged file
         raise DataError(

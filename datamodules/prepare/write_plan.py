@@ -15,6 +15,7 @@ from typing import Any
 from PIL import Image, UnidentifiedImageError
 
 from datamodules.errors import DataError
+from datamodules.image_files import FORMATS
 from datamodules.prepare.plan import PreparedSet
 from datamodules.prepare.source_file import FOLDERS, SourceFile
 from datamodules.prepare.sources import Source
@@ -152,7 +153,7 @@ def _verify(file: SourceFile, content: bytes) -> str:
         with warnings.catch_warnings():
             # A header that claims more pixels than a data set has.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content)) as image:
+            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 image.load()
     except Exception as error:  # Pillow raises nearly anything for a damaged file
         # Pillow's own words name an object in memory.

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ _PANELS = {
     "MAE on held-out training data": {"MAE": "val/held_out/mae"},
     "Learning rate": {"rate": "train/learning_rate"},
 }
+_MOST_STEPS = 2**53  # what a figure can place
 _WINDOW = 11  # logged steps that the smooth curve of the loss averages
 
 
@@ -65,21 +66,18 @@ def read_curves(folder: Path) -> Curves:
     Args:
         folder: holds ``version_0/metrics.csv``, ``version_1/metrics.csv`` and so on. What a later
             file says of a value at a step replaces what earlier ones say of it there and at all
-            further steps. A line that was cut, as by a full disk, is left out.
+            further steps.
 
     Returns:
-        (step, value) pairs by name, in the order of steps.
+        (step, value) pairs by name, in the order of steps. Lines that cannot be read, such as one
+        cut by a kill or a full disk, are left out: a figure is no reason to end a run.
     """
     curves: Curves = {}
-    for path in sorted(folder.glob("version_*/metrics.csv"), key=_version):
+    paths = [path for path in folder.glob("version_*/metrics.csv") if _version(path) >= 0]
+    for path in sorted(paths, key=_version):
         part: Curves = {}
-        with path.open(newline="") as file:
-            for row in csv.DictReader(file):
-                if None in row or None in row.values():
-                    continue
-                for name, value in row.items():
-                    if value and name not in ("step", "epoch"):
-                        part.setdefault(name, []).append((int(row["step"]), float(value)))
+        for name, step, value in _read_points(path):
+            part.setdefault(name, []).append((step, value))
         if not part:
             continue
         # A validation may have been repeated after the last training step had been logged, which
@@ -128,5 +126,26 @@ def draw_learning_curves(curves: Mapping[str, list[tuple[int, float]]]) -> bytes
     return file.getvalue()
 
 
+def _read_points(path: Path) -> Iterator[tuple[str, int, float]]:
+    with path.open(newline="", errors="replace") as file:
+        rows = csv.DictReader(file)
+        while True:
+            try:
+                row = next(rows)
+                if None in row or None in row.values():
+                    continue
+                step = int(row["step"])
+                values = {name: float(text) for name, text in row.items() if text}
+            except StopIteration:
+                return
+            except (csv.Error, KeyError, TypeError, ValueError):
+                continue
+            if 0 <= step < _MOST_STEPS:
+                for name, value in values.items():
+                    if name not in ("step", "epoch"):
+                        yield name, step, value
+
+
 def _version(path: Path) -> int:
-    return int(path.parent.name.rpartition("_")[2])
+    number = path.parent.name.removeprefix("version_")
+    return int(number) if number.isdecimal() else -1

@@ -13,6 +13,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from lightning_modules.metrics import PROTOCOL
 from lightning_modules.provenance import describe_environment
@@ -130,7 +131,7 @@ def _table(scores: dict[str, dict[str, float | None]], num_images: dict[str, int
     for dataset, values in scores.items():
         cells = [values.get(metric) for metric in _TABLE_COLUMNS]
         table.add_row(
-            dataset,
+            Text(dataset),  # brackets in a name are no markup
             str(num_images[dataset]),
             *("–" if cell is None else f"{cell:.3f}" for cell in cells),
         )

@@ -20,6 +20,9 @@ _MAX_CHANNEL_DIFFERENCE = 8
 # A map may be resized to its ground truth if the two sides are scaled alike up to this ratio.
 _MAX_DISTORTION = 1.05
 _NUM_NAMES_SHOWN = 3
+# Pillow tells formats by content, whatever a file is called, and hands some to other programs
+# (EPS to Ghostscript), which a file from anywhere must not start.
+_FORMATS = ("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 
 
 class MapError(ValueError):
@@ -195,11 +198,20 @@ def _read_grey(path: Path, image: Image.Image) -> np.ndarray:
 def _images_by_stem(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise MapError(f"{folder}: no such folder; expected a folder of images")
-    extensions = Image.registered_extensions()
+    extensions = {end for end, name in Image.registered_extensions().items() if name in _FORMATS}
     files = defaultdict(list)
-    for path in sorted(folder.iterdir()):
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        raise MapError(f"{folder}: cannot be read: {error.strerror}") from error
+    for path in paths:
         # Hidden files include the "._name.png" that macOS leaves on other file systems.
         if path.suffix.lower() in extensions and not path.name.startswith("."):
+            if not path.name.isprintable():
+                raise MapError(
+                    f"{folder}: the name {path.name!a} holds control characters or bytes that are "
+                    "no text, which no result file can hold: rename it"
+                )
             files[path.stem].append(path)
     if not files:
         raise MapError(f"{folder}: no images; expected a folder of images")
@@ -216,12 +228,21 @@ def _images_by_stem(folder: Path) -> dict[str, Path]:
 def _opened(path: Path) -> Iterator[Image.Image]:
     """Open an image; reading errors in the body of the `with` become a `MapError` too."""
     try:
-        with Image.open(path) as image:
+        # Opening a named pipe would wait for ever.
+        if not path.is_file():
+            raise MapError(f"{path}: not a regular file, expected an image: move it away")
+        with Image.open(path, formats=_FORMATS) as image:
+            limit = Image.MAX_IMAGE_PIXELS or float("inf")
+            if not 0 < image.width * image.height <= limit:
+                raise MapError(
+                    f"{path}: {image.width} x {image.height} pixels, expected at least one and at "
+                    f"most {limit:.0f}: replace or shrink it"
+                )
             yield image
     except MapError:
         raise
-    # Pillow's decoders raise all of these on broken files.
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+    # Pillow's decoders raise exceptions of a dozen classes on broken files.
+    except Exception as error:
         reason = "the file is empty" if path.is_file() and not path.stat().st_size else str(error)
         raise MapError(f"{path}: cannot be read as an image ({reason}): replace it") from error
 

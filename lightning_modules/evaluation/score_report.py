@@ -10,8 +10,9 @@ from typing import Any
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
-from lightning_modules.escape import escape_latex, escape_markdown
+from lightning_modules.escape import escape_csv, escape_latex, escape_markdown, escape_terminal
 from lightning_modules.evaluation.map_files import MapSet
 from lightning_modules.metrics import PROTOCOL, PerImageScores
 from lightning_modules.metrics.per_image_scores import dataset_scores
@@ -57,7 +58,8 @@ def terminal_table(results: Mapping[str, Any]) -> Table:
     for index, heading in enumerate(["Dataset", "Images", *HEADINGS.values()]):
         table.add_column(heading, justify="right" if index else "left", overflow="fold")
     for row in _rows(results):
-        table.add_row(*row)
+        # As plain text: brackets in a name are no markup.
+        table.add_row(*(Text(escape_terminal(cell)) for cell in row))
     return table
 
 
@@ -97,7 +99,7 @@ def _csv(results: Mapping[str, Any]) -> str:
         missing = [len(stems) for stems in results["missing"][dataset].values()]
         numbers = [repr(value) for value in values.values()]
         writer.writerow(
-            [dataset, results["num_images"][dataset], *missing, *numbers, PROTOCOL_NAME]
+            [escape_csv(dataset), results["num_images"][dataset], *missing, *numbers, PROTOCOL_NAME]
         )
     return text.getvalue()
 

@@ -8,6 +8,7 @@ names the table it belongs to by a digest, so that a file of another run is neve
 import csv
 import hashlib
 import io
+import math
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,10 @@ from lightning_modules.write_atomically import write_atomically
 
 SCORED = "scored"
 _DIGEST = "digest_of_csv"
+# Of the arrays in the .npz file.
+_WIDTHS = {"true_positives": 256, "false_positives": 256, "foreground": 1, "background": 1}
+_BYTES_PER_IMAGE = 8 * sum(_WIDTHS.values())
+_BYTES_OF_HEADERS = 100_000
 
 
 def write_per_image_scores(
@@ -84,7 +89,13 @@ def read_per_image_scores(path: Path) -> PerImageScores:
     if not scored:
         raise ValueError(f"{path}: no scored image")
     if protocols != {PROTOCOL_NAME}:
-        raise ValueError(f"{path}: protocol {', '.join(protocols)}, expected {PROTOCOL_NAME}")
+        raise ValueError(
+            f"{path}: protocol {', '.join(map(str, protocols))}, expected {PROTOCOL_NAME}"
+        )
+    if not all(map(math.isfinite, (x for column in values.values() for x in column.tolist()))):
+        raise ValueError(f"{path}: holds a score that is no finite number: score anew")
+    if strange := [word for name in names for word in name if not word.isprintable()]:
+        raise ValueError(f"{path}: the name {strange[0]!r} holds control characters: rename it")
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"{path}: {'/'.join(twice)} is there more than once")
@@ -106,11 +117,20 @@ def _read_counts(path: Path, table: bytes, num_images: int) -> dict[str, torch.T
     if not counts.is_file():
         return {}
     try:
-        with np.load(counts) as stored:
+        with zipfile.ZipFile(counts) as archive:
+            announced = sum(entry.file_size for entry in archive.infolist())
+        # A megabyte of zeros can be a kilobyte of a zip file.
+        if announced > num_images * _BYTES_PER_IMAGE + _BYTES_OF_HEADERS:
+            raise ValueError(f"{announced} bytes are too many for {num_images} images")
+        with np.load(counts, allow_pickle=False) as stored:
             arrays = dict(stored)
         digest = str(arrays.pop(_DIGEST))
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+        if shapes != {name: (num_images, width) for name, width in _WIDTHS.items()}:
+            raise ValueError(f"it holds {shapes}")
+    # NumPy and zipfile raise nearly anything for a damaged file.
+    except Exception as error:
         raise ValueError(f"{counts}: cannot be read ({error}): score anew") from error
     if digest != hashlib.sha256(table).hexdigest():
         raise ValueError(

@@ -1,6 +1,7 @@
 """Read a sweep file in Weights & Biases' format and enumerate its trials."""
 
 import itertools
+import math
 import re
 import shlex
 from collections.abc import Iterator, Sequence
@@ -10,11 +11,14 @@ from typing import Any
 
 import yaml
 
-from lightning_modules.sweep.trial_name import trial_name, value_text
+from lightning_modules.sweep.trial_name import read_value, trial_name, value_text
+from lightning_modules.yaml_text import load_yaml
 
 _EXPECTED_COMMAND = (
     "[mutualformer, trial, --folder, FOLDER, --config, FILE, ${args}], with one --config or more"
 )
+# Of a single file; more is rather a mistake than a plan.
+_MOST_TRIALS = 10_000
 # What a trial settles by itself.
 _RESERVED = ("config", "ckpt_path", "test_after_fit", "trainer.default_root_dir")
 
@@ -112,6 +116,11 @@ def read_sweep(
     if not isinstance(parameters, dict) or not parameters:
         raise SweepError(f"{path}: parameters is {parameters!r}, expected a non-empty mapping")
     axes = {name: _values(path, name, given) for name, given in parameters.items()}
+    num_trials = math.prod(map(len, axes.values()))
+    if num_trials > _MOST_TRIALS:
+        raise SweepError(
+            f"{path}: {num_trials} combinations, expected at most {_MOST_TRIALS}: leave some out"
+        )
     named_folder, named_configs = _read_command(path, content.get("command"))
     return Sweep(
         path=path,
@@ -124,10 +133,10 @@ def read_sweep(
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = load_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SweepError(f"{path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise SweepError(f"{path} is not valid YAML: {reason}") from error
     if not isinstance(content, dict):
@@ -155,6 +164,16 @@ def _values(path: Path, name: Any, given: Any) -> list[Any]:
                 "expected numbers, text or lists"
             )
     texts = [value_text(value) for value in values]
+    if strange := [text for text in texts if not text.isprintable()]:
+        raise SweepError(f"{path}: {name} has the value {strange[0]!r}, expected printable text")
+    for value in values:
+        read_back = read_value(str(value))
+        # A trial that another starts with these words would run in another folder.
+        if trial_name({name: read_back}) != trial_name({name: value}):
+            raise SweepError(
+                f"{path}: {name} has the value {value!r}, which a command reads as {read_back!r}: "
+                "write it that way"
+            )
     repeated = [text for index, text in enumerate(texts) if text in texts[:index]]
     if repeated:
         raise SweepError(f"{path}: {name} has the value {repeated[0]} twice")
@@ -164,7 +183,9 @@ def _values(path: Path, name: Any, given: Any) -> list[Any]:
 def _read_command(path: Path, command: Any) -> tuple[Path, list[Path]]:
     """Return the folder and the configurations that the command names."""
     expected = f"expected {_EXPECTED_COMMAND}"
-    if not isinstance(command, list) or not all(isinstance(word, str) for word in command):
+    if not isinstance(command, list) or not all(
+        isinstance(word, str) and word.isprintable() for word in command
+    ):
         raise SweepError(f"{path}: command is {command!r}, {expected}")
     words = [word for word in command if word != "${env}"]
     if words[:2] != ["mutualformer", "trial"] or words[-1] != "${args}":

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from lightning_modules.escape import escape_terminal
 from lightning_modules.results_file import Results
 from lightning_modules.sweep.sweep_file import Sweep
 from lightning_modules.sweep.trial_folder import (
@@ -34,7 +35,7 @@ _STYLES = {
 def print_status(sweep: Sweep, console: Console) -> None:
     """Print a table with the state and the scores of every trial."""
     names = short_names(sweep.axes)
-    table = Table(title=f"{sweep.path}: trials in {sweep.folder}")
+    table = Table(title=_shown(f"{sweep.path}: trials in {sweep.folder}"))
     for name in names.values():
         table.add_column(name)
     table.add_column("state")
@@ -58,11 +59,11 @@ def print_status(sweep: Sweep, console: Console) -> None:
             TrialState.INTERRUPTED: read_progress(trial.folder),
             TrialState.FAILED: failure.reason if failure else "",
         }.get(state, "")
-        parameters = [escape(value_text(value)) for value in trial.parameters.values()]
+        parameters = [_shown(value_text(value)) for value in trial.parameters.values()]
         styled = f"[{_STYLES[state]}]{state.value}[/]"
-        table.add_row(*parameters, styled, *cells, escape(remark))
+        table.add_row(*parameters, styled, *cells, _shown(remark))
     if len(datasets) > 1:
-        table.caption = f"scores: mean over {', '.join(sorted(datasets))}"
+        table.caption = _shown(f"scores: mean over {', '.join(sorted(datasets))}")
     console.print(table)
     counts = ", ".join(f"{states[state]} {state.value}" for state in TrialState if states[state])
     console.print(f"{sum(states.values())} trials: {counts}", highlight=False)
@@ -74,8 +75,9 @@ def print_failures(sweep: Sweep, console: Console) -> None:
         failure = read_failure(trial.folder)
         if failure is None or read_state(trial.folder) is not TrialState.FAILED:
             continue
-        console.rule(escape(f"{trial.folder.name} failed: {failure.reason}"), style="red")
-        console.print(end_of_log(trial.folder), markup=False, highlight=False, soft_wrap=True)
+        console.rule(_shown(f"{trial.folder.name} failed: {failure.reason}"), style="red")
+        log = escape_terminal(end_of_log(trial.folder))
+        console.print(log, markup=False, highlight=False, soft_wrap=True)
         console.print(f"Run it alone: {trial.command}", markup=False, soft_wrap=True)
 
 
@@ -96,6 +98,11 @@ def duration_text(seconds: float) -> str:
     minutes, rest = divmod(math.ceil(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _shown(text: str) -> str:
+    """Return text for a console that reads markup, to be shown as it is."""
+    return escape(escape_terminal(text))
 
 
 def _number(score: float | None) -> str:

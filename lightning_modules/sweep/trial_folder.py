@@ -2,7 +2,6 @@
 
 import csv
 import json
-import zipfile
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -17,6 +16,8 @@ from lightning_modules.results_file import (
 )
 from lightning_modules.sweep.trial_lock import lock_holder
 from lightning_modules.write_atomically import write_atomically
+from lightning_modules.yaml_text import load_yaml
+from lightning_modules.zip_checksums import describe_damage
 
 LOG_NAME = "trial.log"
 _FAILURE_NAME = "failure.json"
@@ -85,10 +86,10 @@ def read_failure(folder: Path) -> Failure | None:
     """Return how the last attempt failed; None if it did not."""
     try:
         content = json.loads((folder / _FAILURE_NAME).read_bytes())
-        return Failure(content["reason"], content["date"])
+        return Failure(str(content["reason"]), str(content["date"]))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return Failure("unknown", "unknown")
 
 
@@ -105,7 +106,7 @@ def usable_checkpoint(folder: Path) -> Path | None:
     """
     for name in ("last.ckpt", "best.ckpt"):
         path = folder / "checkpoints" / name
-        if path.is_file() and not _is_whole(path):
+        if path.is_file() and describe_damage(path):
             path.unlink()
     for name in ("last.ckpt", "best.ckpt"):
         path = folder / "checkpoints" / name
@@ -114,23 +115,15 @@ def usable_checkpoint(folder: Path) -> Path | None:
     return None
 
 
-def _is_whole(path: Path) -> bool:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is None
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError):
-        return False
-
-
 def read_progress(folder: Path) -> str:
     """Say how far a training is, such as ``epoch 2 of 4``; empty if its logs do not tell."""
     try:
-        config = yaml.safe_load((folder / "config.yaml").read_bytes())
+        config = load_yaml((folder / "config.yaml").read_bytes())
         tables = sorted(folder.glob("logs/*/metrics.csv"), key=lambda path: path.stat().st_mtime)
         with tables[-1].open(newline="") as file:
             epochs = [int(row["epoch"]) for row in csv.DictReader(file) if row.get("epoch")]
         return f"epoch {epochs[-1] + 1} of {config['trainer']['max_epochs']}"
-    except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError):
+    except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError, csv.Error):
         return ""
 
 

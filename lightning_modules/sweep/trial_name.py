@@ -3,6 +3,11 @@
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
+
+import yaml
+
+from lightning_modules.yaml_text import load_yaml
 
 # Names say nothing by their last part alone.
 _GENERIC = {"name", "class_path"}
@@ -42,6 +47,18 @@ def value_text(value: object) -> str:
     if isinstance(value, float) and value == (short := float(f"{value:g}")):
         return f"{short:g}"
     return str(value)
+
+
+def read_value(text: str) -> Any:
+    """Read a value as Weights & Biases' agent writes it for a command.
+
+    >>> read_value("0.30"), read_value("[8, 16]"), read_value("average")
+    (0.3, [8, 16], 'average')
+    """
+    try:
+        return load_yaml(text)
+    except yaml.YAMLError:
+        return text
 
 
 def trial_name(parameters: Mapping[str, object]) -> str:

@@ -11,6 +11,7 @@ from lightning_modules.settings import flatten, has_effect
 from lightning_modules.sweep.sweep_file import SweepError
 from lightning_modules.sweep.trial_name import value_text
 from lightning_modules.write_atomically import write_atomically
+from lightning_modules.yaml_text import load_yaml
 
 _NAME = "trial.json"
 
@@ -40,7 +41,7 @@ def check_settings(folder: Path, settings: Mapping[str, str]) -> None:
         there = json.loads((folder / _NAME).read_bytes())
     except FileNotFoundError:
         return
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SweepError(f"{folder / _NAME} cannot be read: {error}; delete {folder}") from error
     if not isinstance(there, dict):
         raise SweepError(f"{folder / _NAME} holds no settings of a trial: delete {folder}")
@@ -60,10 +61,10 @@ def write_settings(folder: Path, settings: Mapping[str, str]) -> None:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = load_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SweepError(f"--config {path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise SweepError(f"--config {path} is not valid YAML: {reason}") from error
     if not isinstance(content, dict):

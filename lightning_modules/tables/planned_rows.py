@@ -155,8 +155,9 @@ def _row_of_runs(path: Path, row: dict[str, Any]) -> PlannedRow:
 
 
 def _labels(path: Path, name: Any, size: Any) -> tuple[str, str]:
-    if size is not None and (isinstance(size, bool) or not isinstance(size, int | float)):
-        raise ValueError(f"{path}: {PARAMETERS} is {size!r}, expected a number of millions")
+    is_number = isinstance(size, int | float) and not isinstance(size, bool)
+    if size is not None and not (is_number and 0 <= size <= 1e6):
+        raise ValueError(f"{path}: {PARAMETERS} is {size!r:.80}, expected a number of millions")
     return one_line(path, "name", name), "–" if size is None else f"{size:.2f}"
 
 

@@ -1,7 +1,6 @@
 """Read the results of the runs that a table needs."""
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,5 +65,5 @@ def _failure(folder: Path) -> str:
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return f"failed, see {folder}"
     lines = [line for line in reason.splitlines() if line.strip()]
-    last = re.sub(r"[^ -~\u00a0-\U0010ffff]", "", lines[-1]) if lines else ""
+    last = "".join(filter(str.isprintable, lines[-1])) if lines else ""
     return f"failed: {last.strip():.160}" if last else f"failed, see {folder}"

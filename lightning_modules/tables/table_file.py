@@ -15,6 +15,7 @@ from lightning_modules.tables.planned_rows import (
     rows_of_list,
     rows_of_sweep,
 )
+from lightning_modules.yaml_text import load_yaml
 
 _METRICS = ["s_measure", "f_max", "e_max", "mae"]
 _KEYS = {"title", "notes", "datasets", "metrics", "digits", "rows", "sweep", "reference", "plot"}
@@ -104,10 +105,10 @@ def read_table_file(
 
 def _read_yaml(path: Path) -> dict[Any, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = load_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds a {type(content).__name__}, expected a table: a mapping")

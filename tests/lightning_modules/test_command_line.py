@@ -336,3 +336,24 @@ def test_an_unknown_command_names_the_known_ones(capsys: pytest.CaptureFixture[s
     assert main(["train"]) == 2
     known = "fit, validate, test, predict, data, evaluate, compare, sweep, trial, table"
     assert known in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"model: [", "is not valid YAML"),
+        (b"model: \xff", "is not valid YAML"),
+        (b"a: &a [1, 1]\n" + b"".join(b"%c: &%c [*%c, *%c]\n" % (98 + i, 98 + i, 97 + i, 97 + i)
+                                       for i in range(20)), "more than 20000 values"),
+        (b"- 1", "holds a list, expected settings"),
+    ],
+)  # fmt: skip
+def test_of_several_configurations_the_broken_one_is_named(
+    tmp_path: Path, content: bytes, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "overlay.yaml").write_bytes(content)
+    with pytest.raises(SystemExit, match="2"):
+        run("fit", tmp_path / "run", "--config", str(tmp_path / "overlay.yaml"))
+    message = capsys.readouterr().err
+    assert "overlay.yaml" in message and reason in message and "Traceback" not in message
+    assert not (tmp_path / "run").exists()

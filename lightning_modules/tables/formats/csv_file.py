@@ -3,6 +3,7 @@
 import csv
 import io
 
+from lightning_modules.escape import escape_csv
 from lightning_modules.tables.table import Cell, Table
 
 _COLUMNS = [
@@ -17,14 +18,14 @@ def render_csv(table: Table) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*table.label_headings, *_COLUMNS])
     for row in table.rows:
-        note = "; ".join(row.notes)
-        for column, cell in zip(table.columns, row.cells, strict=True):
+        labels = [escape_csv(label) for label in row.labels]
+        note = escape_csv("; ".join(row.notes))
+        for (dataset, metric), cell in zip(table.columns, row.cells, strict=True):
             numbers = ["" if number is None else repr(number) for number in _numbers(cell)]
             published = "yes" if row.published else "no"
             seeds = "" if row.published else cell.num_seeds
-            writer.writerow(
-                [*row.labels, *column, *numbers[:2], seeds, *numbers[2:], published, note]
-            )
+            cells = [escape_csv(dataset), metric, *numbers[:2], seeds, *numbers[2:]]
+            writer.writerow([*labels, *cells, published, note])
     return text.getvalue()
 
 

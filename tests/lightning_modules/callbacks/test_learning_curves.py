@@ -68,3 +68,11 @@ def test_there_is_one_panel_for_each_kind_of_curve(names, num_panels, num_points
     curves = {name: [(step, 1 / (1 + step)) for step in range(num_points)] for name in names}
     picture = Image.open(io.BytesIO(draw_learning_curves(curves)))
     assert picture.size == (num_panels * 540, 465)
+
+
+def test_a_line_that_a_kill_cut_is_left_out(write, tmp_path):
+    write(0, "epoch,step,train/loss\n0,4,1.5\n0,9,1.4\n1")
+    write(1, "epoch,step,train/loss\n1,14,not a number\n1,19,1.2\n")
+    write("1_copy", "epoch,step,train/loss\n0,1,7\n")
+    assert read_curves(tmp_path)["train/loss"][:2] == [(4, 1.5), (9, 1.4)]
+    assert (19, 1.2) in read_curves(tmp_path)["train/loss"]

@@ -1,5 +1,6 @@
 """Reading maps: documented conversions, and an error that names the file for everything else."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -128,3 +129,25 @@ def test_formats_may_differ_and_other_files_are_ignored(tmp_path: Path, write_ma
         ("a", "a.jpg", "a.bmp"),
         ("b", "b.jpg", "b.bmp"),
     ]
+
+
+def test_what_is_no_regular_file_or_has_no_name_for_a_table_is_refused(tmp_path):
+    (tmp_path / "a").mkdir()
+    os.mkfifo(tmp_path / "a" / "pipe.png")
+    with pytest.raises(MapError, match="pipe.png: not a regular file"):
+        read_prediction(tmp_path / "a" / "pipe.png")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "x\x1b[2J.png").touch()
+    with pytest.raises(MapError, match=r"x\\x1b\[2J.png' holds control characters"):
+        pair_maps("SET", tmp_path / "b", tmp_path / "b", allow_missing=False)
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "a.eps").touch()
+    with pytest.raises(MapError, match="no images"):
+        pair_maps("SET", tmp_path / "c", tmp_path / "c", allow_missing=False)
+
+
+def test_an_image_of_more_pixels_than_fit_into_memory_is_refused(tmp_path, monkeypatch):
+    Image.new("L", (40, 30)).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(MapError, match="40 x 30 pixels, expected at least one and at most 1000"):
+        read_prediction(tmp_path / "a.png")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lightning_modules.main import main
-from lightning_modules.sweep.sweep_file import read_sweep
+from lightning_modules.sweep.sweep_file import SweepError, read_sweep
 from lightning_modules.sweep.trial_name import trial_name
 from lightning_modules.trial_command import parse_parameters
 
@@ -117,3 +117,18 @@ def test_a_trial_needs_parameters(
     with pytest.raises(SystemExit, match="2"):
         main(["trial", "--folder", "f", "--config", "c", *words])
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", ["yes", " a", "[1]", "a: b", "1.0", "null", "a\x1b[2J"])
+def test_text_that_a_command_reads_as_something_else_is_refused(
+    write_sweep: WriteSweep, value: str
+) -> None:
+    """Or the agent of W&B would run the trial in another folder than mutualformer sweep."""
+    with pytest.raises(SweepError, match="reads as|printable text"):
+        read_sweep(write_sweep({"model.loss": {"values": ["bce", value]}}))
+
+
+def test_a_grid_that_nobody_can_run_is_refused_at_once(write_sweep: WriteSweep) -> None:
+    axes = {f"model.a{axis}": {"values": list(range(100))} for axis in range(9)}
+    with pytest.raises(SweepError, match="1000000000000000000 combinations, expected at most"):
+        read_sweep(write_sweep(axes))

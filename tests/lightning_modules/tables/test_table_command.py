@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lightning_modules.main import main
-from lightning_modules.results_file import read_results
+from lightning_modules.results_file import ResultsError, read_results
 
 
 def table(path: Path, *options: str) -> int:
@@ -493,3 +493,13 @@ def test_results_without_configuration_and_digest_are_taken(sweep_table, write_r
     rows = rows_of(sweep_table)
     assert cell(rows, "mae", epsilon="0")["num_seeds"] == "2"
     assert all(row["note"] == "" for row in rows)
+
+
+def test_results_of_perfect_maps_are_read(write_run, tmp_path: Path) -> None:
+    """E divides by the number of pixels less one, as its oracle does."""
+    scores = {"SET": {"s_measure": 1.0, "e_max": 1 + 1 / 719, "mae": 0.0}}
+    write_run(tmp_path, scores=scores)
+    assert read_results(tmp_path / "results.json").scores == scores
+    write_run(tmp_path, scores={"SET": {"e_max": 1.5}})
+    with pytest.raises(ResultsError, match="e_max of SET is 1.5, expected a number"):
+        read_results(tmp_path / "results.json")

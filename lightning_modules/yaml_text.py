@@ -1,0 +1,53 @@
+"""Read YAML from users. Importing this does not import torch."""
+
+from collections.abc import Callable
+from typing import Any
+
+import yaml
+
+# A resolved experiment has some hundred values.
+_MOST_VALUES = 20_000
+_DEEPEST = 50
+
+
+def load_yaml(text: str | bytes, load: Callable[[Any], Any] = yaml.safe_load) -> Any:
+    """Load YAML, whatever is wrong with it ending in one class of error.
+
+    Args:
+        text: The document.
+        load: Reads it without creating anything but plain values.
+
+    Raises:
+        yaml.YAMLError: It is no YAML, or stands for too much: aliases make a hundred bytes stand
+            for billions of values, which whoever walks through them would wait for.
+
+    >>> load_yaml("a: [1, 2]")
+    {'a': [1, 2]}
+    """
+    try:
+        content = load(text)
+    except yaml.YAMLError:
+        raise
+    # PyYAML raises nearly anything for a date such as 2001-99-99, or a tag such as !!int.
+    except Exception as error:
+        reason = "too deeply nested" if isinstance(error, RecursionError) else f"{error}"
+        raise yaml.YAMLError(f"a value that cannot be read: {reason}") from error
+    _refuse_too_much(content)
+    return content
+
+
+def _refuse_too_much(content: Any) -> None:
+    num_values = 0
+    waiting = [(content, 0)]
+    while waiting:
+        value, depth = waiting.pop()
+        num_values += 1
+        if num_values > _MOST_VALUES or depth > _DEEPEST:
+            raise yaml.YAMLError(
+                f"more than {_MOST_VALUES} values, or nested deeper than {_DEEPEST}, aliases "
+                "expanded"
+            )
+        if isinstance(value, dict):
+            waiting += [(part, depth + 1) for pair in value.items() for part in pair]
+        elif isinstance(value, list | tuple | set):
+            waiting += [(part, depth + 1) for part in value]
