@@ -83,7 +83,7 @@ def _export(options: Namespace) -> None:
         checkpoint = read_checkpoint(path)
         network = build_network(checkpoint, path)
         training = _describe_training(checkpoint, path)
-        config = {**network.describe(), "training": training, "exported_by": git_state()}
+        config = {**network.describe(), "git": git_state(), "training": training}
         if options.format != "onnx":
             write_weights(folder, network.state_dict())
         if options.format != "safetensors":

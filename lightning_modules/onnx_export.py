@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mutualformer import MutualFormerNetwork
-from mutualformer.ops.cross_diffusion_operator import decompose_cross_diffusion
+from mutualformer.ops.cross_diffusion_stored import cross_diffusion_stored
 
 TOLERANCE = 1e-4
 """By how much a logit in onnxruntime may differ from PyTorch's."""
@@ -45,9 +45,10 @@ def write_onnx(network: MutualFormerNetwork, path: Path, image_size: int) -> dic
                 _random_pair(network, _TRACED_BATCH, image_size),
                 dynamic_shapes=({0: batch}, {0: batch}),
             )
+            program.graph.eliminate_dead_code()
             decompositions = torch.export.default_decompositions()
             operator = torch.ops.mutualformer.cross_diffusion.default
-            decompositions[operator] = decompose_cross_diffusion  # type: ignore[index]
+            decompositions[operator] = cross_diffusion_stored  # type: ignore[index]
             exported = torch.onnx.export(
                 program.run_decompositions(decompositions),
                 input_names=["rgb", "depth"],

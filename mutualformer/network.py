@@ -136,11 +136,14 @@ class MutualFormerNetwork(nn.Module):
         self.decoder, head_dim = DECODERS[decoder_name](channels, decoder_dim)
         self.head = nn.Conv2d(head_dim, 1, kernel_size=3, padding=1)
 
-        mean, std = normalization(encoder_name)
-        self.mean: Tensor
-        self.std: Tensor
-        self.register_buffer("mean", mean.view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", std.view(1, 3, 1, 1), persistent=False)
+        self.rgb_mean: Tensor
+        self.rgb_std: Tensor
+        self.depth_mean: Tensor
+        self.depth_std: Tensor
+        for kind, value in zip(("mean", "std"), normalization(encoder_name), strict=True):
+            of_depth = value if depth_channels == 3 else value.mean().view(1)
+            self.register_buffer(f"rgb_{kind}", value.view(1, 3, 1, 1), persistent=False)
+            self.register_buffer(f"depth_{kind}", of_depth.view(1, -1, 1, 1), persistent=False)
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> "MutualFormerNetwork":
@@ -209,18 +212,19 @@ class MutualFormerNetwork(nn.Module):
             "version": __version__,
             "network": self.settings,
             "inputs": {
-                "rgb": {
-                    "shape": ["batch", 3, "height", "width"],
-                    "range": [0, 1],
-                    "mean": self.mean.flatten().tolist(),
-                    "std": self.std.flatten().tolist(),
-                },
+                "rgb": {"shape": ["batch", 3, "height", "width"], "range": [0, 1]},
                 "depth": {
                     "shape": ["batch", self.depth_channels, "height", "width"],
                     "range": [0, 1],
                     "convention": "near = 1, far = 0, no reading = 0",
                 },
-                "normalization": "inside the network: give values in the range above",
+                "normalization": {
+                    "where": "inside the network: give values in the range above",
+                    "rgb_mean": self.rgb_mean.flatten().tolist(),
+                    "rgb_std": self.rgb_std.flatten().tolist(),
+                    "depth_mean": self.depth_mean.flatten().tolist(),
+                    "depth_std": self.depth_std.flatten().tolist(),
+                },
             },
             "output": {
                 "shape": ["batch", 1, "height", "width"],
@@ -256,11 +260,9 @@ class MutualFormerNetwork(nn.Module):
                 f"expected (B, 3, H, W) and (B, {self.depth_channels}, H, W): depth_channels of "
                 "the network and of the data must be the same"
             )
-        grey = self.depth_channels == 1
         inputs = {
-            "rgb": (rgb - self.mean) / self.std,
-            "depth": (depth - (self.mean.mean() if grey else self.mean))
-            / (self.std.mean() if grey else self.std),
+            "rgb": (rgb - self.rgb_mean) / self.rgb_std,
+            "depth": (depth - self.depth_mean) / self.depth_std,
         }
         features = {name: self._encode(name, inputs[name]) for name in self.fusion.modalities}
         logits = self.head(self.decoder(self._fuse(features)))

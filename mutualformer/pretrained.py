@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import huggingface_hub
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from mutualformer import hub
@@ -52,18 +51,11 @@ def write_config(folder: Path, config: Mapping[str, Any]) -> None:
 
 
 def write_weights(folder: Path, state_dict: Mapping[str, Tensor]) -> None:
-    """Write ``model.safetensors``.
-
-    Raises:
-        OSError: no space, or no permission.
-    """
+    """Write ``model.safetensors``."""
     # Copied, because safetensors refuses tensors that share memory.
     tensors = {name: value.detach().cpu().clone() for name, value in state_dict.items()}
-    try:
-        # The metadata is what transformers and others expect of a file of torch.
-        save_file(tensors, folder / WEIGHTS_NAME, metadata={"format": "pt"})
-    except SafetensorError as error:
-        raise OSError(str(error)) from error
+    # The metadata is what transformers and others expect of a file of torch.
+    (folder / WEIGHTS_NAME).write_bytes(save(tensors, metadata={"format": "pt"}))
 
 
 def find_pretrained(source: str | Path, revision: str | None = None) -> tuple[Path, Path]:

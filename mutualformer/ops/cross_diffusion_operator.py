@@ -12,7 +12,6 @@ from torch import Tensor
 from mutualformer.ops import cross_diffusion_checkpointed, cross_diffusion_interleaved
 from mutualformer.ops.cross_diffusion_options import Options, accumulation_dtype
 from mutualformer.ops.row_block_affinity import RowBlockAffinity
-from mutualformer.ops.stored_affinity import StoredAffinity
 from mutualformer.ops.triton_affinity import TritonAffinity
 
 AFFINITIES: dict[str, Callable[..., RowBlockAffinity]] = {
@@ -75,29 +74,6 @@ def _(
     log_sum_exp = tokens.new_empty(query_rgb.shape[:2])
     states = [torch.empty_like(tokens) for _ in range(4 + choose_form(options).num_states(options))]
     return [*states[:4], torch.empty_like(log_sum_exp), log_sum_exp, *states[4:]]
-
-
-def decompose_cross_diffusion(
-    query_rgb: Tensor,
-    key_rgb: Tensor,
-    value_rgb: Tensor,
-    query_depth: Tensor,
-    key_depth: Tensor,
-    value_depth: Tensor,
-    epsilon: float,
-    num_iterations: int,
-    initial_affinity: str,
-    affinity: str,
-    backend: str,
-) -> list[Tensor]:
-    """Compute what ``cross_diffusion_operator`` does in operators of torch that ONNX has too.
-
-    For ``ExportedProgram.run_decompositions``. O(T N² D) time as there, but O(N²) memory.
-    """
-    tensors = (query_rgb, key_rgb, value_rgb, query_depth, key_depth, value_depth)
-    options = Options(epsilon, num_iterations, initial_affinity, affinity, StoredAffinity)
-    outputs, saved = choose_form(options).forward(options, *_pairs(tensors, "matrix_free"))
-    return [*outputs, *saved]
 
 
 @torch.library.custom_op("mutualformer::cross_diffusion_backward", mutates_args=())
