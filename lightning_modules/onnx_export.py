@@ -48,7 +48,7 @@ def write_onnx(network: MutualFormerNetwork, path: Path, image_size: int) -> dic
             program.graph.eliminate_dead_code()
             decompositions = torch.export.default_decompositions()
             operator = torch.ops.mutualformer.cross_diffusion.default
-            decompositions[operator] = cross_diffusion_stored  # type: ignore[index]
+            decompositions[operator] = cross_diffusion_stored
             exported = torch.onnx.export(
                 program.run_decompositions(decompositions),
                 input_names=["rgb", "depth"],
