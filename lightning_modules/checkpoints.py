@@ -12,7 +12,7 @@ from torch import Tensor
 from lightning_modules.settings import flatten, has_effect
 from lightning_modules.write_atomically import write_atomically
 from mutualformer import MutualFormerNetwork, __version__
-from mutualformer.pretrained import check_version, describe_mismatch
+from mutualformer.pretrained import check_version, describe_mismatch, why_unreadable
 
 Resume = Literal["auto", "never"]
 _NETWORKS = ("mutualformer.MutualFormerNetwork", "mutualformer.network.MutualFormerNetwork")
@@ -89,10 +89,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # torch raises nearly anything for a damaged file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         other = path.with_name("best.ckpt" if path.name == "last.ckpt" else "last.ckpt")
         hint = f". Beside it lies {other}: try --ckpt_path {other}" if other.exists() else ""
-        raise ValueError(f"checkpoint {path} cannot be read: {reason}{hint}") from error
+        raise ValueError(
+            f"checkpoint {path} cannot be read: {why_unreadable(error)}{hint}"
+        ) from error
     state = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
     if not isinstance(state, dict) or not all(isinstance(x, Tensor) for x in state.values()):
         raise ValueError(f"{path} is not a checkpoint of mutualformer fit")

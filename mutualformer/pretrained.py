@@ -5,6 +5,7 @@ Neither can hold code, so that networks of strangers can be loaded. Nothing here
 
 import json
 import os
+import pickle
 import re
 import shutil
 import uuid
@@ -161,6 +162,13 @@ def check_version(source: str, written_by: Any, own: str) -> None:
             f"{source} was written by mutualformer {written_by}, and this is {own}: install a "
             f"version of at least {match.group()}"
         )
+
+
+def why_unreadable(error: Exception) -> str:
+    """Return in one line why ``torch.load`` refused a file, without its advice to trust it."""
+    if isinstance(error, pickle.UnpicklingError):
+        return "it is damaged, or holds objects that could run code and are never loaded"
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def describe_mismatch(stored: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str | None:

@@ -175,7 +175,7 @@ def test_without_the_extra_the_message_names_it(
 
 
 @pytest.fixture
-def files_up_to_1_mib() -> Iterator[None]:
+def files_up_to_1_mib(run_folder: Path) -> Iterator[None]:
     """Let writes fail beyond that, as on a disk that is full."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, hard))

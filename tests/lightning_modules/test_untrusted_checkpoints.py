@@ -52,8 +52,8 @@ def test_code_in_a_checkpoint_is_refused_and_not_executed(
         with pytest.raises(SystemExit, match="2"):
             main([command, *options])
         message = capfd.readouterr().err
-        assert message.startswith("error: checkpoint ")
-        assert "cannot be read: Weights only load failed" in message
+        assert "error: checkpoint " in message
+        assert "cannot be read: it is damaged, or holds objects that could run code" in message
     assert not (malicious.parent / "executed").exists()
     assert sorted(path.name for path in malicious.rglob("*")) == [
         "best.ckpt",
