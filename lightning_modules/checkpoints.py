@@ -7,13 +7,17 @@ from typing import Any, Literal
 import torch
 import yaml
 from lightning.pytorch.plugins import TorchCheckpointIO
+from torch import Tensor
 
 from lightning_modules.settings import flatten, has_effect
 from lightning_modules.write_atomically import write_atomically
 from lightning_modules.yaml_text import load_yaml
 from lightning_modules.zip_checksums import describe_damage
+from mutualformer import MutualFormerNetwork, __version__
+from mutualformer.pretrained import check_version, describe_mismatch, why_unreadable
 
 Resume = Literal["auto", "never"]
+_NETWORKS = ("mutualformer.MutualFormerNetwork", "mutualformer.network.MutualFormerNetwork")
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -55,32 +59,81 @@ def find_checkpoint(folder: Path) -> Path:
             return path
     raise ValueError(
         f"no checkpoint in {folder / 'checkpoints'}: train first with mutualformer fit, or give "
-        "one with --ckpt_path"
+        "one with --ckpt_path (to export: in place of the folder)"
     )
 
 
 def check_checkpoint(path: Path) -> None:
-    """Refuse what is no readable checkpoint.
+    """Refuse what is no readable checkpoint, or one of a newer version.
 
     Raises:
-        ValueError: there is no such file, or it is cut or foreign; names another one if there is.
+        ValueError: see :func:`read_checkpoint`.
     """
     if not path.exists():
         raise ValueError(f"--ckpt_path is {path}, but there is no such file")
-    if path.is_dir():  # a sharded one, which only the strategy that wrote it can read
-        return
+    if not is_sharded(path):  # only the strategy that wrote it can read a sharded one
+        read_checkpoint(path)
+
+
+def is_sharded(path: Path) -> bool:
+    """Tell whether this is the folder that a sharded checkpoint is written to."""
+    return (path / "meta.pt").is_file()
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint without executing anything that it may hold.
+
+    Raises:
+        ValueError: it is none, cut, or of a newer version; names another one if there is.
+    """
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder, expected the file of a checkpoint")
     try:
         if damage := describe_damage(path):
             raise ValueError(damage)
         # Not mapped into memory, which would not notice that a tensor is cut.
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises nearly anything for a damaged file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         other = path.with_name("best.ckpt" if path.name == "last.ckpt" else "last.ckpt")
         hint = f". Beside it lies {other}: try --ckpt_path {other}" if other.exists() else ""
-        raise ValueError(f"checkpoint {path} cannot be read: {reason}{hint}") from error
-    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):
+        raise ValueError(
+            f"checkpoint {path} cannot be read: {why_unreadable(error)}{hint}"
+        ) from error
+    state = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(x, Tensor) for x in state.values()):
         raise ValueError(f"{path} is not a checkpoint of mutualformer fit")
+    # What a script wrote, or 0.1.0 early on, has none.
+    if isinstance(checkpoint.get("provenance"), dict):
+        check_version(f"checkpoint {path}", checkpoint["provenance"].get("version"), __version__)
+    return checkpoint
+
+
+def build_network(checkpoint: Mapping[str, Any], path: Path) -> MutualFormerNetwork:
+    """Build the network that a checkpoint holds, in evaluation mode.
+
+    Args:
+        checkpoint: what :func:`read_checkpoint` returned.
+        path: of the checkpoint, for messages.
+
+    Raises:
+        ValueError: it does not say which network it holds, or holds another one.
+    """
+    spec = checkpoint.get("hyper_parameters", {}).get("network")
+    if not isinstance(spec, Mapping) or spec.get("class_path") not in _NETWORKS:
+        raise ValueError(
+            f"{path} does not hold a mutualformer.MutualFormerNetwork that mutualformer fit "
+            "trained; of another network, call save_pretrained in Python"
+        )
+    settings = {k: v for k, v in spec.get("init_args", {}).items() if k != "encoder_weights"}
+    network = MutualFormerNetwork.from_settings(settings)
+    state = {
+        name.removeprefix("network."): value for name, value in checkpoint["state_dict"].items()
+    }
+    mismatch = describe_mismatch(state, network.state_dict())
+    if mismatch:
+        raise ValueError(f"{path} does not fit its own settings: of its parameters, {mismatch}")
+    network.load_state_dict(state)
+    return network.eval()
 
 
 def checkpoint_to_continue(folder: Path, config: Mapping[str, Any], resume: Resume) -> Path | None:

@@ -36,6 +36,8 @@ from lightning_modules.checkpoints import (
     check_checkpoint,
     checkpoint_to_continue,
     find_checkpoint,
+    is_sharded,
+    read_checkpoint,
 )
 from lightning_modules.faults import exit_on_fault
 from lightning_modules.provenance import describe_environment, git_changes
@@ -44,6 +46,7 @@ from lightning_modules.tracking import WandbRunLogger, send_configuration, send_
 from lightning_modules.user_errors import exit_on_user_error
 from lightning_modules.write_atomically import write_atomically
 from lightning_modules.yaml_text import load_yaml
+from mutualformer import __version__
 
 # Of jsonargparse, which knows 1e-3 for a number.
 _LOADER = get_loader("yaml")
@@ -63,8 +66,11 @@ class RunConfigWriter(SaveConfigCallback):
 
     Only what every command understands is written, so that the file serves `fit`, `test` and
     `predict` alike. Beside it lies `code.diff` if the code differs from its commit. The results of
-    a test run receive its configuration too, and a tracked run both, with where it runs.
+    a test run receive its configuration too, and a tracked run both, with where it runs; so do
+    checkpoints, under `provenance`.
     """
+
+    provenance: dict[str, Any]
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write the files before the first step of `fit`."""
@@ -74,9 +80,10 @@ class RunConfigWriter(SaveConfigCallback):
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, ResultsWriter):
                 callback.config = config
+        environment = describe_environment(trainer.strategy.root_device, trainer.world_size)
+        self.provenance = {"version": __version__, "config": config, **environment}
         if not trainer.is_global_zero:
             return
-        environment = describe_environment(trainer.strategy.root_device, trainer.world_size)
         send_configuration(trainer, {**config, **environment})
         if stage == "fit":
             folder = Path(trainer.default_root_dir)
@@ -88,6 +95,12 @@ class RunConfigWriter(SaveConfigCallback):
             else:
                 _write(folder / "code.diff", patch)
                 send_file(trainer, folder / "code.diff")
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Let a checkpoint say what it came from, in plain types that need no pickle to run."""
+        checkpoint["provenance"] = self.provenance
 
 
 class BriefParser(LightningArgumentParser):
@@ -221,7 +234,11 @@ class MutualFormerCLI(LightningCLI):
         return yaml.safe_load(text)
 
     def before_fit(self) -> None:
-        """Check the data before the trainer creates anything in the run folder."""
+        """Check checkpoint and data before the trainer creates anything in the run folder."""
+        checkpoint = self.config_init[self.config.subcommand].ckpt_path
+        if checkpoint and not is_sharded(Path(checkpoint)):
+            # Lightning asks the model too late under FSDP, when it has loaded the weights.
+            self.model.on_load_checkpoint(read_checkpoint(Path(checkpoint)))
         self.datamodule.setup(self.subcommand)
         if self._tests_after_fit:
             self.datamodule.setup("test")

@@ -9,6 +9,7 @@ from lightning_modules import (
     compare_command,
     data_command,
     evaluate_command,
+    export_command,
     sweep_command,
     table_command,
     trial_command,
@@ -22,6 +23,7 @@ commands:
   test      score a checkpoint on the test sets               mutualformer test --config RUN/config.yaml
   predict   write saliency maps for a folder of pairs         mutualformer predict --config RUN/config.yaml
                                                                 --data.predict_root FOLDER
+  export    write weights and an ONNX graph for inference     mutualformer export RUN
   data      list public data sets, check or pack those here   mutualformer data check FOLDER
   evaluate  score saliency maps on disk                       mutualformer evaluate --predictions DIR
                                                                 --ground-truth DIR
@@ -36,6 +38,7 @@ configuration of the first four. MUTUALFORMER_TRACEBACK=1 shows where an error w
 
 TRAINER_COMMANDS = ("fit", "validate", "test", "predict")
 OTHER_COMMANDS = {
+    "export": export_command.run,
     "data": data_command.run,
     "evaluate": evaluate_command.run,
     "compare": compare_command.run,

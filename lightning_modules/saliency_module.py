@@ -19,6 +19,7 @@ from lightning_modules.settings import flatten
 from lightning_modules.write_atomically import write_atomically
 from mutualformer import MutualFormerNetwork
 from mutualformer.losses import LOSSES
+from mutualformer.pretrained import describe_mismatch
 
 LossName = Literal["weighted_bce_iou", "bce"]
 OptimizerFactory = Callable[[Iterable], Optimizer]
@@ -231,17 +232,13 @@ class SaliencyModule(LightningModule):
         """
         if "state_dict" not in checkpoint:  # FSDP has loaded it, and allows no mismatch
             return
-        stored = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
-        own = {name: tuple(value.shape) for name, value in self.state_dict().items()}
-        if stored == own:
-            return
-        name = next(name for name in [*own, *stored] if stored.get(name) != own.get(name))
-        raise ValueError(
-            "the checkpoint is of another architecture: "
-            f"{name} is {stored.get(name, 'absent')} there and {own.get(name, 'absent')} here"
-            f"{_differing_settings(checkpoint, dict(self.hparams))}. "
-            "Give the config.yaml that was saved beside the checkpoint"
-        )
+        mismatch = describe_mismatch(checkpoint["state_dict"], self.state_dict())
+        if mismatch:
+            raise ValueError(
+                f"the checkpoint is of another architecture: of its parameters, {mismatch}"
+                f"{_differing_settings(checkpoint, dict(self.hparams))}. "
+                "Give the config.yaml that was saved beside the checkpoint"
+            )
 
 
 def _own_memory(tensor: Tensor) -> Tensor:
@@ -250,11 +247,13 @@ def _own_memory(tensor: Tensor) -> Tensor:
 
 def _differing_settings(checkpoint: Mapping[str, Any], own: Mapping[str, Any]) -> str:
     """Name the settings of the network that differ, where both sides are known."""
-    there = flatten(checkpoint.get("hyper_parameters", {}).get("network", {}))
-    here = flatten(own.get("network", {}))
+    specs = [x.get("network") for x in (checkpoint.get("hyper_parameters", {}), own)]
+    # Without the command line there is a module in its place.
+    there, here = (flatten(spec) if isinstance(spec, Mapping) else {} for spec in specs)
     differing = [
         f"{name} ({there[name]} there, {here[name]} here)"
         for name in here
-        if name in there and there[name] != here[name]
+        # What the encoders were initialised with is not their architecture.
+        if name in there and name != "encoder_weights" and there[name] != here[name]
     ]
-    return f" ({'; '.join(differing)})" if differing else ""
+    return f". Settings that differ: {'; '.join(differing)}" if differing else ""

@@ -1,8 +1,5 @@
 """Encoders from segmentation-models-pytorch, with weights from wherever they can be had."""
 
-import threading
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -14,11 +11,12 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from mutualformer import hub
+from mutualformer.pretrained import why_unreadable
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 WEIGHT_SUFFIXES = (".pth", ".pt", ".safetensors")
-HUB_TIMEOUT = 2.0
-"""Seconds to wait for a sign of life from the hub before giving up."""
 
 
 def build_encoder(name: str, *, in_channels: int = 3, weights: str | None = None) -> nn.Module:
@@ -105,27 +103,11 @@ def _check_hub(name: str) -> None:
         cached = huggingface_hub.try_to_load_from_cache(repository, file_name, revision=revision)
         if isinstance(cached, str):
             return
-    endpoint = huggingface_hub.constants.ENDPOINT
-    reached: list[bool] = []
-
-    def knock() -> None:
-        try:
-            urllib.request.urlopen(endpoint, timeout=HUB_TIMEOUT).close()
-        except urllib.error.HTTPError:
-            pass  # An answer all the same: the hub is there.
-        except (OSError, ValueError):
-            return
-        reached.append(True)
-
-    # In a thread, because looking up a name has no timeout of its own.
-    thread = threading.Thread(target=knock, daemon=True)
-    thread.start()
-    thread.join(HUB_TIMEOUT)
-    if not reached:
+    if not hub.is_reachable():
         raise ValueError(
-            f"encoder_weights is 'imagenet', but {endpoint} cannot be reached and the weights of "
-            f"{name!r} ({repository}) are not in the local cache. Give a local file, the name of "
-            "an installed weights package, or null for random weights"
+            f"encoder_weights is 'imagenet', but {hub.endpoint()} cannot be reached and the "
+            f"weights of {name!r} ({repository}) are not in the local cache. Give a local file, "
+            "the name of an installed weights package, or null for random weights"
         )
 
 
@@ -157,8 +139,7 @@ def _load_weights(encoder: nn.Module, name: str, path: Path) -> None:
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises nearly anything for a damaged file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path} cannot be read as weights: {reason}") from error
+        raise ValueError(f"{path} cannot be read as weights: {why_unreadable(error)}") from error
     if not isinstance(state, Mapping):
         raise ValueError(f"{path} holds a {type(state).__name__}, expected a state dict")
     state = {key: value for key, value in state.items() if isinstance(value, Tensor)}

@@ -1,7 +1,9 @@
 """Saliency network: two encoders, fusion at chosen stages, one decoder."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,8 +14,18 @@ from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
 from segmentation_models_pytorch.decoders.upernet.decoder import UPerNetDecoder
 from torch import Tensor, nn
 
+from mutualformer import __version__
 from mutualformer.encoders import build_encoder, normalization
 from mutualformer.fusion import Fusion
+from mutualformer.pretrained import (
+    describe_mismatch,
+    find_pretrained,
+    new_folder,
+    read_config,
+    read_weights,
+    write_config,
+    write_weights,
+)
 
 COARSEST_STRIDE = 32
 FUSION_STRIDES = (4, 8, 16, 32)
@@ -59,6 +71,9 @@ class MutualFormerNetwork(nn.Module):
     Raises:
         ValueError: a name, stride or width that is not available; weights that cannot be had.
 
+    Attributes:
+        settings: the arguments but for ``encoder_weights``, in types of JSON.
+
     >>> network = MutualFormerNetwork("resnet18", fusion_dim=32).eval()
     >>> network(torch.rand(1, 3, 70, 50), torch.rand(1, 1, 70, 50)).shape
     torch.Size([1, 1, 70, 50])
@@ -77,6 +92,16 @@ class MutualFormerNetwork(nn.Module):
         depth_channels: int = 1,
     ) -> None:
         super().__init__()
+        self.settings: dict[str, Any] = {
+            "encoder_name": encoder_name,
+            "share_encoder": share_encoder,
+            "fusion": asdict(fusion),
+            "fusion_strides": list(fusion_strides),
+            "fusion_dim": fusion_dim,
+            "decoder_name": decoder_name,
+            "decoder_dim": decoder_dim,
+            "depth_channels": depth_channels,
+        }
         if decoder_name not in DECODERS:
             raise ValueError(
                 f"decoder_name is {decoder_name!r}, expected one of {', '.join(DECODERS)}"
@@ -111,11 +136,101 @@ class MutualFormerNetwork(nn.Module):
         self.decoder, head_dim = DECODERS[decoder_name](channels, decoder_dim)
         self.head = nn.Conv2d(head_dim, 1, kernel_size=3, padding=1)
 
-        mean, std = normalization(encoder_name)
-        self.mean: Tensor
-        self.std: Tensor
-        self.register_buffer("mean", mean.view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", std.view(1, 3, 1, 1), persistent=False)
+        self.rgb_mean: Tensor
+        self.rgb_std: Tensor
+        self.depth_mean: Tensor
+        self.depth_std: Tensor
+        for kind, value in zip(("mean", "std"), normalization(encoder_name), strict=True):
+            of_depth = value if depth_channels == 3 else value.mean().view(1)
+            self.register_buffer(f"rgb_{kind}", value.view(1, 3, 1, 1), persistent=False)
+            self.register_buffer(f"depth_{kind}", of_depth.view(1, -1, 1, 1), persistent=False)
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> "MutualFormerNetwork":
+        """Build a network, with random weights, from its ``settings``, whoever wrote them.
+
+        Raises:
+            ValueError: one is unknown, or has a wrong type or value.
+        """
+        try:
+            fusion = Fusion(**settings.get("fusion", {}))
+            return cls(**{**settings, "fusion": fusion}, encoder_weights=None)
+        except Exception as error:  # a value of a wrong type fails wherever it is used first
+            reason = str(error).replace("MutualFormerNetwork.__init__()", "the network")
+            raise ValueError(f"these settings make no network: {reason}") from error
+
+    @classmethod
+    def from_pretrained(
+        cls, source: str | Path, revision: str | None = None
+    ) -> "MutualFormerNetwork":
+        """Load a network that ``mutualformer export`` or :meth:`save_pretrained` wrote.
+
+        No code in the files is executed, whoever wrote them, and no other weights are downloaded.
+
+        Args:
+            source: a folder; or ``owner/name`` of a repository on the Hugging Face hub, if there is
+                no such folder. A ``Path`` is always a folder, and a folder needs no network.
+            revision: branch, tag or commit of the repository.
+
+        Returns:
+            The network in evaluation mode, on the CPU.
+
+        Raises:
+            ValueError: nothing is found there, files are damaged or foreign, a newer version wrote
+                them, or weights and settings do not fit together.
+        """
+        config_path, weights_path = find_pretrained(source, revision)
+        config = read_config(config_path, cls.__name__, __version__)
+        try:
+            network = cls.from_settings(config["network"])
+        except ValueError as error:
+            raise ValueError(f"{config_path}: {error}") from error
+        state = read_weights(weights_path)
+        mismatch = describe_mismatch(state, network.state_dict())
+        if mismatch:
+            raise ValueError(
+                f"{weights_path} does not fit the settings in {config_path}: of its parameters, "
+                f"{mismatch}. Keep the two files together as they were exported"
+            )
+        network.load_state_dict(state)
+        return network.eval()
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write weights and settings to a new folder that :meth:`from_pretrained` loads.
+
+        Raises:
+            ValueError: the folder exists already, or cannot be written; nothing is left then.
+        """
+        with new_folder(Path(folder)) as temporary:
+            write_weights(temporary, self.state_dict())
+            write_config(temporary, self.describe())
+
+    def describe(self) -> dict[str, Any]:
+        """Say what is needed to use the trained network, in types of JSON."""
+        return {
+            "model": type(self).__name__,
+            "version": __version__,
+            "network": self.settings,
+            "inputs": {
+                "rgb": {"shape": ["batch", 3, "height", "width"], "range": [0, 1]},
+                "depth": {
+                    "shape": ["batch", self.depth_channels, "height", "width"],
+                    "range": [0, 1],
+                    "convention": "near = 1, far = 0, no reading = 0",
+                },
+                "normalization": {
+                    "where": "inside the network: give values in the range above",
+                    "rgb_mean": self.rgb_mean.flatten().tolist(),
+                    "rgb_std": self.rgb_std.flatten().tolist(),
+                    "depth_mean": self.depth_mean.flatten().tolist(),
+                    "depth_std": self.depth_std.flatten().tolist(),
+                },
+            },
+            "output": {
+                "shape": ["batch", 1, "height", "width"],
+                "meaning": "logits; their sigmoid is the saliency map",
+            },
+        }
 
     def encoder_parameters(self) -> Iterator[nn.Parameter]:
         """Yield the parameters that may come pretrained, for a learning rate of their own."""
@@ -145,11 +260,9 @@ class MutualFormerNetwork(nn.Module):
                 f"expected (B, 3, H, W) and (B, {self.depth_channels}, H, W): depth_channels of "
                 "the network and of the data must be the same"
             )
-        grey = self.depth_channels == 1
         inputs = {
-            "rgb": (rgb - self.mean) / self.std,
-            "depth": (depth - (self.mean.mean() if grey else self.mean))
-            / (self.std.mean() if grey else self.std),
+            "rgb": (rgb - self.rgb_mean) / self.rgb_std,
+            "depth": (depth - self.depth_mean) / self.depth_std,
         }
         features = {name: self._encode(name, inputs[name]) for name in self.fusion.modalities}
         logits = self.head(self.decoder(self._fuse(features)))

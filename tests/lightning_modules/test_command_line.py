@@ -15,6 +15,7 @@ from PIL import Image
 
 from lightning_modules import SaliencyModule
 from lightning_modules.main import main
+from mutualformer import __version__
 
 CONFIG = Path(__file__).parent / "tiny.yaml"
 
@@ -149,6 +150,15 @@ def test_a_checkpoint_loads_without_the_command_line(trained: Path) -> None:
     assert module.network.fusion.epsilon == 0.6
 
 
+def test_a_checkpoint_says_what_it_came_from_without_pickle(trained: Path) -> None:
+    for name in ("best.ckpt", "last.ckpt"):
+        checkpoint = torch.load(trained / "checkpoints" / name, weights_only=True)
+        provenance = checkpoint["provenance"]
+        assert provenance["version"] == provenance["packages"]["mutualformer"] == __version__
+        assert provenance["git"] is None or len(provenance["git"]["commit"]) == 40
+        assert provenance["config"] == yaml.safe_load((trained / "config.yaml").read_text())
+
+
 def test_a_run_is_continued_by_the_same_command_and_never_overwritten(
     trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -275,6 +285,36 @@ def test_a_checkpoint_that_does_not_fit_is_refused(
     assert all(part in message for part in words.split(".*"))
 
 
+@pytest.mark.parametrize("command", ["fit", "validate", "test", "predict"])
+def test_a_checkpoint_of_a_newer_version_is_refused_before_anything_is_written(
+    command: str, trained: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = torch.load(trained / "checkpoints" / "last.ckpt", weights_only=True)
+    checkpoint["provenance"]["version"] = "1.2.0"
+    newer = tmp_path / "newer.ckpt"
+    torch.save(checkpoint, newer)
+    with pytest.raises(SystemExit, match="2"):
+        run(command, tmp_path / "run", f"--ckpt_path={newer}")
+    message = capfd.readouterr().err
+    assert f"error: checkpoint {newer} was written by mutualformer 1.2.0, and this is" in message
+    assert "install a version of at least 1.2" in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_mismatch_of_an_architecture_is_summed_up_before_anything_is_written(
+    trained: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    last = trained / "checkpoints" / "last.ckpt"
+    options = (f"--ckpt_path={last}", "--model.network.fusion_strides=[8,16]")
+    with pytest.raises(SystemExit, match="2"):
+        run("fit", tmp_path / "run", *options, "--trainer.max_epochs=2")
+    message = capfd.readouterr().err
+    assert "are missing (network.embeddings.3." in message
+    assert "are unknown (network.embeddings.5." in message
+    assert "Settings that differ: fusion_strides ([16, 32] there, [8, 16] here)" in message
+    assert not (tmp_path / "run").exists()
+
+
 def test_testing_before_training_says_what_to_do(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -319,6 +359,7 @@ def test_a_defect_of_ours_keeps_its_traceback(
         (["compare", "--help"], 0),
         (["sweep", "--help"], 0),
         (["trial", "--help"], 0),
+        (["export", "--help"], 0),
     ],
 )
 def test_help_does_not_wait_for_torch(arguments: list[str], code: int) -> None:
@@ -334,7 +375,7 @@ def test_help_does_not_wait_for_torch(arguments: list[str], code: int) -> None:
 
 def test_an_unknown_command_names_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train"]) == 2
-    known = "fit, validate, test, predict, data, evaluate, compare, sweep, trial, table"
+    known = "fit, validate, test, predict, export, data, evaluate, compare, sweep, trial, table"
     assert known in capsys.readouterr().err
 
 

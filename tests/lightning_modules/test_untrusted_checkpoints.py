@@ -1,0 +1,88 @@
+"""A checkpoint of a stranger is data: nothing in it is executed."""
+
+import ast
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from lightning_modules.main import main
+from mutualformer import MutualFormerNetwork
+
+CONFIG = Path(__file__).parent / "tiny.yaml"
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Payload:
+    """Write a file when it is unpickled."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(self.trace),)
+
+
+@pytest.fixture
+def malicious(tmp_path: Path) -> Path:
+    """Return a folder of a run whose checkpoints execute code when they are unpickled."""
+    trace, proof = tmp_path / "executed", tmp_path / "proof"
+    folder = tmp_path / "run" / "checkpoints"
+    folder.mkdir(parents=True)
+    for name in ("best.ckpt", "last.ckpt"):
+        torch.save({"state_dict": {}, "hyper_parameters": Payload(trace)}, folder / name)
+    torch.save(Payload(proof), tmp_path / "proof.pt")
+    torch.load(tmp_path / "proof.pt", weights_only=False)
+    assert proof.exists()  # the payload works
+    return folder.parent
+
+
+@pytest.mark.parametrize("command", ["fit", "validate", "test", "predict", "export"])
+def test_code_in_a_checkpoint_is_refused_and_not_executed(
+    command: str, malicious: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    last = malicious / "checkpoints" / "last.ckpt"
+    trainer = [f"--config={CONFIG}", f"--trainer.default_root_dir={malicious}"]
+    ways = [trainer, [*trainer, f"--ckpt_path={last}", "--weights_only=false"]]
+    if command == "export":
+        output = f"--output={malicious.parent / 'exported'}"
+        ways = [[str(malicious)], [str(last), output, "--format=safetensors"]]
+    for options in ways:
+        with pytest.raises(SystemExit, match="2"):
+            main([command, *options])
+        message = capfd.readouterr().err
+        assert "error: checkpoint " in message
+        assert "cannot be read: it is damaged, or holds objects that could run code" in message
+    assert not (malicious.parent / "executed").exists()
+    assert sorted(path.name for path in malicious.rglob("*")) == [
+        "best.ckpt",
+        "checkpoints",
+        "last.ckpt",
+    ]
+
+
+def test_an_exported_folder_is_never_unpickled(malicious: Path) -> None:
+    for name in ("config.json", "model.safetensors"):
+        (malicious / "checkpoints" / "last.ckpt").rename(malicious / name)
+        os.link(malicious / name, malicious / "checkpoints" / "last.ckpt")
+    with pytest.raises(ValueError, match=r"config\.json cannot be read"):
+        MutualFormerNetwork.from_pretrained(malicious)
+    MutualFormerNetwork("resnet18", fusion_dim=16, decoder_dim=32).save_pretrained(
+        malicious.parent / "good"
+    )
+    (malicious.parent / "good" / "config.json").replace(malicious / "config.json")
+    with pytest.raises(ValueError, match=r"model\.safetensors cannot be read"):
+        MutualFormerNetwork.from_pretrained(malicious)
+    assert not (malicious.parent / "executed").exists()
+
+
+def test_every_load_in_these_packages_asks_for_weights_only() -> None:
+    calls = []
+    for package in ("mutualformer", "lightning_modules", "datamodules"):
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
+                    options = {x.arg: ast.unparse(x.value) for x in node.keywords}
+                    calls.append((path.name, options.get("weights_only")))
+    assert calls and all(weights_only == "True" for _, weights_only in calls), calls
