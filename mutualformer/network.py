@@ -140,6 +140,7 @@ class MutualFormerNetwork(nn.Module):
         self.rgb_std: Tensor
         self.depth_mean: Tensor
         self.depth_std: Tensor
+        # Not "mean" alone: in a graph for ONNX, a buffer must not be called like an operator.
         for kind, value in zip(("mean", "std"), normalization(encoder_name), strict=True):
             of_depth = value if depth_channels == 3 else value.mean().view(1)
             self.register_buffer(f"rgb_{kind}", value.view(1, 3, 1, 1), persistent=False)

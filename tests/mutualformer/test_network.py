@@ -89,7 +89,7 @@ def test_each_channel_is_normalised_as_the_encoder_expects() -> None:
     network.encoders["depth"].register_forward_hook(lambda _m, inputs, _o: seen.append(inputs[0]))
     rgb = torch.rand(1, 3, 64, 64)
     network(rgb, rgb)
-    torch.testing.assert_close(seen[0], (rgb - network.mean) / network.std)
+    torch.testing.assert_close(seen[0], (rgb - network.rgb_mean) / network.rgb_std)
 
 
 def test_a_modality_that_is_not_read_has_no_encoder() -> None:
