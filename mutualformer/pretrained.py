@@ -5,13 +5,13 @@ Neither can hold code, so that networks of strangers can be loaded. Nothing here
 
 import json
 import os
-import pickle
 import re
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import huggingface_hub
@@ -166,7 +166,7 @@ def check_version(source: str, written_by: Any, own: str) -> None:
 
 def why_unreadable(error: Exception) -> str:
     """Return in one line why ``torch.load`` refused a file, without its advice to trust it."""
-    if isinstance(error, pickle.UnpicklingError):
+    if isinstance(error, UnpicklingError):
         return "it is damaged, or holds objects that could run code and are never loaded"
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 

@@ -71,6 +71,8 @@ class Execute:
 
 # Code that runs what a file holds
 
+UNPICKLERS = ("pickle", "dill", "marshal", "shelve")
+
 
 def dangers(source: str) -> list[str]:
     """Return the calls and imports in a source text that could run what a file holds."""
@@ -78,8 +80,10 @@ def dangers(source: str) -> list[str]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import | ast.ImportFrom):
             module = getattr(node, "module", None)
-            names = [module] if module else [alias.name for alias in node.names]
-            found += [f"import {n}" for n in names if n in ("pickle", "dill", "marshal", "shelve")]
+            names = [alias.name for alias in node.names]
+            if names != ["UnpicklingError"]:
+                modules = [module] if module else names
+                found += [f"import {name}" for name in modules if name in UNPICKLERS]
         if not isinstance(node, ast.Call):
             continue
         called = ast.unparse(node.func)

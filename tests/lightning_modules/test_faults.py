@@ -161,7 +161,7 @@ def test_a_worker_that_is_killed(fit: Run, whole: Path, tmp_path: Path) -> None:
     text = message(fit(tmp_path, "--data.num_workers=2", inject=inject), 1)
     for words in ("DataLoader worker", "memory", "--data.num_workers", "The same command"):
         assert words in text
-    assert load(tmp_path)["global_step"] in (3, 4)
+    assert load(tmp_path)["global_step"] >= 3  # how soon torch notices is a matter of chance
     assert fit(tmp_path, "--data.num_workers=2").code == 0
     assert_same_run(tmp_path, whole)
 
