@@ -90,6 +90,7 @@ def _export(options: Namespace) -> None:
             image_size = options.image_size or training["data"].get("image_size")
             if image_size is None:
                 raise ValueError(f"{path} does not say its image size: give it with --image-size")
+            print(f"Writing an ONNX graph for {image_size} × {image_size} pixels: a minute or more")
             config["onnx"] = write_onnx(network, folder / "model.onnx", image_size)
         write_config(folder, config)
         written = sorted(file.name for file in folder.iterdir())

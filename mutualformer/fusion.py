@@ -4,6 +4,7 @@ Every fusion maps two token streams `(B, N, C)` to one, with the same feed-forwa
 write its mixing step and name it in :data:`MIXINGS`.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -70,6 +71,8 @@ class Fusion:
         if self.name not in get_args(FusionName):
             names = ", ".join(get_args(FusionName))
             raise ValueError(f"fusion is {self.name!r}, expected one of {names}")
+        if self.num_iterations == math.inf:
+            object.__setattr__(self, "num_iterations", "inf")  # which JSON can hold
         for name in ("dropout", "drop_path"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected 0 <= {name} < 1")

@@ -1,5 +1,6 @@
 """Every fusion behind one interface, and what sets each apart."""
 
+import math
 from typing import get_args
 
 import pytest
@@ -96,3 +97,7 @@ def test_options_outside_their_range_are_refused(options: dict, words: str) -> N
     with pytest.raises(ValueError) as error:
         Fusion(**options).build(16)
     assert words in str(error.value)
+
+
+def test_an_infinite_number_of_iterations_has_one_spelling() -> None:
+    assert Fusion(num_iterations=math.inf) == Fusion(num_iterations="inf")  # type: ignore[arg-type]
