@@ -1,20 +1,15 @@
 """The command in a process of its own."""
 
-import logging
 import os
 import subprocess
 import sys
-import traceback
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
+from forked_command import Forked
 from PIL import Image
-
-from lightning_modules.main import main
 
 HERE = Path(__file__).parent
 
@@ -49,70 +44,6 @@ def mutualformer() -> Callable[..., subprocess.CompletedProcess]:
         return finished
 
     return run
-
-
-class Finished(NamedTuple):
-    """How a process ended: its exit code, or minus the signal, and what it printed."""
-
-    code: int
-    output: str
-
-
-class Forked:
-    """The command in a copy of this process, which need not import anything first.
-
-    Args:
-        arguments: of the command.
-        inject: is called in the copy before the command, to break something there.
-        environment: variables that are added.
-    """
-
-    def __init__(
-        self,
-        arguments: list[str],
-        inject: Callable[[], None] | None = None,
-        environment: Mapping[str, str] | None = None,
-    ) -> None:
-        # Here, because it takes seconds in every copy.
-        import matplotlib.backends.backend_agg
-        import matplotlib.figure  # noqa: F401
-
-        import lightning_modules.command_line  # noqa: F401
-
-        self._output, write_end = os.pipe()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        self.pid = os.fork()
-        if self.pid:
-            os.close(write_end)
-            return
-        code = 70
-        try:
-            os.dup2(write_end, 1)
-            os.dup2(write_end, 2)
-            sys.stdout = sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
-            # Handlers write where pytest captures the output of the parent.
-            for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
-                logging.getLogger(name).handlers = []
-            logging.getLogger("lightning.pytorch").handlers = [logging.StreamHandler(sys.stderr)]
-            warnings.showwarning = lambda text, *_, **__: print(text, file=sys.stderr)
-            os.environ.update(environment or {})
-            if inject:
-                inject()
-            code = main(arguments)
-        except SystemExit as error:
-            code = error.code if isinstance(error.code, int) else 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-
-    def wait(self) -> Finished:
-        """Wait for its end."""
-        with open(self._output, errors="replace") as output:
-            text = output.read()
-        _, status = os.waitpid(self.pid, 0)
-        return Finished(os.waitstatus_to_exitcode(status), text)
 
 
 # Every part, and a checkpoint of four megabytes. Batch normalisation and dropout are in it.
@@ -153,5 +84,5 @@ def augmented(pairs: Path) -> list[str]:
 
 @pytest.fixture(scope="session")
 def forked() -> type[Forked]:
-    """Start the command in a copy of this process."""
+    """Start the command in a process that has everything imported."""
     return Forked
