@@ -25,7 +25,7 @@ quickstart: install
 	@echo "  $(BIN)/mutualformer fit --config experiments/synthetic_cpu.yaml --model.network.fusion.name rgb --trainer.default_root_dir runs/rgb"
 
 test: install
-	$(BIN)/python -m pytest --numprocesses 2 --quiet
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --quiet
 
 lint: install
 	$(BIN)/ruff check .
