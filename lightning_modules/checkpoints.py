@@ -63,16 +63,26 @@ def find_checkpoint(folder: Path) -> Path:
     )
 
 
-def check_checkpoint(path: Path) -> None:
+def check_checkpoint(path: Path, may_run_code: bool = False) -> None:
     """Refuse what is no readable checkpoint, or one of a newer version.
 
+    Args:
+        path: a file, or the folder of a sharded checkpoint, which is not looked into: only the
+            strategy that wrote it can read it.
+        may_run_code: whether the user trusts a sharded checkpoint, which torch unpickles.
+
     Raises:
-        ValueError: see :func:`read_checkpoint`.
+        ValueError: see :func:`read_checkpoint`; or it is sharded, and not trusted.
     """
     if not path.exists():
         raise ValueError(f"--ckpt_path is {path}, but there is no such file")
-    if not is_sharded(path):  # only the strategy that wrote it can read a sharded one
+    if not is_sharded(path):
         read_checkpoint(path)
+    elif not may_run_code:
+        raise ValueError(
+            f"{path} is a sharded checkpoint, which can run code when it is read: if it is your "
+            "own, or of somebody whose scripts you would run, give --weights_only=false"
+        )
 
 
 def is_sharded(path: Path) -> bool:

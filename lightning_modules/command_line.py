@@ -161,7 +161,7 @@ class MutualFormerCLI(LightningCLI):
         elif not config.ckpt_path:
             config.ckpt_path = str(find_checkpoint(folder))
         if config.ckpt_path:
-            check_checkpoint(Path(config.ckpt_path))
+            check_checkpoint(Path(config.ckpt_path), may_run_code=config.weights_only is False)
         if self.config.subcommand == "test":
             config.verbose = False  # ResultsWriter prints the table
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from lightning_modules.checkpoints import check_checkpoint
 from lightning_modules.main import main
 from mutualformer import MutualFormerNetwork
 
@@ -73,3 +74,22 @@ def test_an_exported_folder_is_never_unpickled(malicious: Path) -> None:
     with pytest.raises(ValueError, match=r"model\.safetensors cannot be read"):
         MutualFormerNetwork.from_pretrained(malicious)
     assert not (malicious.parent / "executed").exists()
+
+
+@pytest.mark.parametrize("command", ["fit", "test"])
+def test_a_sharded_checkpoint_which_torch_unpickles_has_to_be_trusted_by_name(
+    command: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    sharded = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    sharded.mkdir(parents=True)
+    torch.save(Payload(tmp_path / "executed"), sharded / "meta.pt")
+    for options in (
+        [f"--ckpt_path={sharded}"],
+        [] if command == "fit" else ["--weights_only=true"],
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            main([command, f"--config={CONFIG}", f"--trainer.default_root_dir={tmp_path / 'run'}",
+                  *options])  # fmt: skip
+        assert "which can run code when it is read: if it is your own" in capfd.readouterr().err
+    assert not (tmp_path / "executed").exists()
+    check_checkpoint(sharded, may_run_code=True)
