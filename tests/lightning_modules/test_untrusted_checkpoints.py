@@ -83,13 +83,10 @@ def test_a_sharded_checkpoint_which_torch_unpickles_has_to_be_trusted_by_name(
     sharded = tmp_path / "run" / "checkpoints" / "last.ckpt"
     sharded.mkdir(parents=True)
     torch.save(Payload(tmp_path / "executed"), sharded / "meta.pt")
-    for options in (
-        [f"--ckpt_path={sharded}"],
-        [] if command == "fit" else ["--weights_only=true"],
-    ):
+    config = [f"--config={CONFIG}", f"--trainer.default_root_dir={tmp_path / 'run'}"]
+    for option in (f"--ckpt_path={sharded}", "--weights_only=true"):
         with pytest.raises(SystemExit, match="2"):
-            main([command, f"--config={CONFIG}", f"--trainer.default_root_dir={tmp_path / 'run'}",
-                  *options])  # fmt: skip
+            main([command, *config, option])
         assert "which can run code when it is read: if it is your own" in capfd.readouterr().err
     assert not (tmp_path / "executed").exists()
     check_checkpoint(sharded, may_run_code=True)
