@@ -63,7 +63,7 @@ def find_checkpoint(folder: Path) -> Path:
     )
 
 
-def check_checkpoint(path: Path, may_run_code: bool = False) -> None:
+def check_checkpoint(path: Path, may_run_code: bool = False) -> dict[str, Any] | None:
     """Refuse what is no readable checkpoint, or one of a newer version.
 
     Args:
@@ -71,23 +71,22 @@ def check_checkpoint(path: Path, may_run_code: bool = False) -> None:
             strategy that wrote it can read it.
         may_run_code: whether the user trusts a sharded checkpoint, which torch unpickles.
 
+    Returns:
+        The checkpoint; None if it is sharded.
+
     Raises:
         ValueError: see :func:`read_checkpoint`; or it is sharded, and not trusted.
     """
     if not path.exists():
         raise ValueError(f"--ckpt_path is {path}, but there is no such file")
-    if not is_sharded(path):
-        read_checkpoint(path)
-    elif not may_run_code:
+    if not (path / "meta.pt").is_file():  # which Lightning, too, knows a sharded one by
+        return read_checkpoint(path)
+    if not may_run_code:
         raise ValueError(
             f"{path} is a sharded checkpoint, which can run code when it is read: if it is your "
             "own, or of somebody whose scripts you would run, give --weights_only=false"
         )
-
-
-def is_sharded(path: Path) -> bool:
-    """Tell whether this is the folder that a sharded checkpoint is written to."""
-    return (path / "meta.pt").is_file()
+    return None
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -36,8 +36,6 @@ from lightning_modules.checkpoints import (
     check_checkpoint,
     checkpoint_to_continue,
     find_checkpoint,
-    is_sharded,
-    read_checkpoint,
 )
 from lightning_modules.faults import exit_on_fault
 from lightning_modules.run_config_writer import RunConfigWriter
@@ -160,8 +158,10 @@ class MutualFormerCLI(LightningCLI):
                 self._continue_run(folder)
         elif not config.ckpt_path:
             config.ckpt_path = str(find_checkpoint(folder))
+        self._checkpoint = None
         if config.ckpt_path:
-            check_checkpoint(Path(config.ckpt_path), may_run_code=config.weights_only is False)
+            may_run_code = config.weights_only is False
+            self._checkpoint = check_checkpoint(Path(config.ckpt_path), may_run_code)
         if self.config.subcommand == "test":
             config.verbose = False  # ResultsWriter prints the table
 
@@ -183,10 +183,10 @@ class MutualFormerCLI(LightningCLI):
 
     def before_fit(self) -> None:
         """Check checkpoint and data before the trainer creates anything in the run folder."""
-        checkpoint = self.config_init[self.config.subcommand].ckpt_path
-        if checkpoint and not is_sharded(Path(checkpoint)):
+        if self._checkpoint is not None:
             # Lightning asks the model too late under FSDP, when it has loaded the weights.
-            self.model.on_load_checkpoint(read_checkpoint(Path(checkpoint)))
+            self.model.on_load_checkpoint(self._checkpoint)
+            self._checkpoint = None  # Lightning reads it anew: two at once may be much
         self.datamodule.setup(self.subcommand)
         if self._tests_after_fit:
             self.datamodule.setup("test")
