@@ -32,9 +32,9 @@ from PIL import Image
 from scipy import ndimage
 
 from datamodules import RGBDSaliencyDataModule
-from datamodules.dataset_folder import PairedFiles
-from datamodules.depth_augmentation import augment_depth
-from datamodules.transforms import TrainTransform, jitter_colours
+from datamodules.augmentation.depth_augmentation import augment_depth
+from datamodules.augmentation.transforms import TrainTransform, jitter_colours
+from datamodules.reading.dataset_folder import PairedFiles
 
 IMAGE_SIZE = 352
 

@@ -1,10 +1,18 @@
 """Paired-modality (RGB + depth) data sets and data modules for salient object detection."""
 
-from datamodules.batch import collate
-from datamodules.errors import DataError
-from datamodules.rgbd_saliency_data_module import RGBDSaliencyDataModule
-from datamodules.rgbd_saliency_dataset import RGBDSaliencyDataset
-from datamodules.synthetic_rgbd_data_module import SyntheticRGBDDataModule, SyntheticRGBDDataset
+from typing import TYPE_CHECKING
+
+from mutualformer.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from datamodules.batch import collate
+    from datamodules.errors import DataError
+    from datamodules.rgbd_saliency_data_module import RGBDSaliencyDataModule
+    from datamodules.rgbd_saliency_dataset import RGBDSaliencyDataset
+    from datamodules.synthetic_rgbd_data_module import (
+        SyntheticRGBDDataModule,
+        SyntheticRGBDDataset,
+    )
 
 __all__ = [
     "DataError",
@@ -14,3 +22,15 @@ __all__ = [
     "SyntheticRGBDDataset",
     "collate",
 ]
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "DataError": "datamodules.errors",
+        "RGBDSaliencyDataModule": "datamodules.rgbd_saliency_data_module",
+        "RGBDSaliencyDataset": "datamodules.rgbd_saliency_dataset",
+        "SyntheticRGBDDataModule": "datamodules.synthetic_rgbd_data_module",
+        "SyntheticRGBDDataset": "datamodules.synthetic_rgbd_data_module",
+        "collate": "datamodules.batch",
+    },
+)

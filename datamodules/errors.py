@@ -1,7 +1,9 @@
 """The error for data that the user can mend."""
 
+from mutualformer.errors import UserError
 
-class DataError(ValueError):
+
+class DataError(UserError):
     """Something is wrong with the files or the data settings given by the user.
 
     The message says in one or two lines what was found and where, what was expected and what to

@@ -3,8 +3,8 @@
 import hashlib
 from collections.abc import Sequence
 
-from datamodules.dataset_folder import PairedFiles
 from datamodules.errors import DataError
+from datamodules.reading.dataset_folder import PairedFiles
 
 
 def split_held_out(

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from datamodules.batch import Batch, collate, to_floats
 from datamodules.errors import DataError
 from datamodules.training_order import SeededDataset, TrainingOrder
+from mutualformer.errors import UserError
 
 
 class PairedModalityDataset(Dataset[Batch]):
@@ -45,7 +46,7 @@ class PairedModalityDataModule(LightningDataModule):
             ("seed", seed, 0),
         ):
             if value < least:
-                raise ValueError(f"{name} is {value}, expected at least {least}")
+                raise UserError(f"{name} is {value}, expected at least {least}")
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.num_workers = num_workers

@@ -5,22 +5,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
+from datamodules.augmentation.depth_augmentation import augment_brightness, augment_depth
+from datamodules.augmentation.transforms import EvalTransform, TrainTransform
 from datamodules.catalogue import find_entry, named_training_sets
-from datamodules.dataset_folder import (
+from datamodules.errors import DataError
+from datamodules.held_out import split_held_out
+from datamodules.paired_modality_data_module import PairedModalityDataModule
+from datamodules.reading.dataset_folder import (
     DEPTH_FOLDERS,
     NIR_FOLDERS,
     THERMAL_FOLDERS,
     PairedFiles,
     pair_files,
 )
-from datamodules.decoded_image_cache import DecodedImageCache
-from datamodules.depth_augmentation import augment_brightness, augment_depth
-from datamodules.depth_maps import DepthReader, ImageReader, InvalidDepth
-from datamodules.errors import DataError
-from datamodules.held_out import split_held_out
-from datamodules.paired_modality_data_module import PairedModalityDataModule
+from datamodules.reading.decoded_image_cache import DecodedImageCache
+from datamodules.reading.depth_maps import DepthReader, ImageReader, InvalidDepth
 from datamodules.rgbd_saliency_dataset import RGBDSaliencyDataset
-from datamodules.transforms import EvalTransform, TrainTransform
+from mutualformer.errors import UserError
 
 SecondModality = Literal["depth", "thermal", "nir"]
 _SECOND_FOLDERS = {"depth": DEPTH_FOLDERS, "thermal": THERMAL_FOLDERS, "nir": NIR_FOLDERS}
@@ -96,9 +97,9 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
     ) -> None:
         super().__init__(batch_size, eval_batch_size, num_workers, seed)
         if image_size < 32:
-            raise ValueError(f"image_size is {image_size}, expected at least 32 pixels")
+            raise UserError(f"image_size is {image_size}, expected at least 32 pixels")
         if not 0.0 <= validation_fraction < 1.0:
-            raise ValueError(
+            raise UserError(
                 f"validation_fraction is {validation_fraction}, expected at least 0 and below 1"
             )
         self.root = Path(root)
@@ -108,17 +109,17 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
         self.image_size = image_size
         self.validation_fraction = validation_fraction
         if second_modality not in get_args(SecondModality):
-            raise ValueError(
+            raise UserError(
                 f"second_modality is {second_modality!r}, expected one of "
                 f"{', '.join(get_args(SecondModality))}"
             )
         if depth_channels not in ((1,) if second_modality == "depth" else (1, 3)):
-            raise ValueError(
+            raise UserError(
                 f"depth_channels is {depth_channels}, expected 1 for depth, and 1 or 3 for another "
                 "--data.second_modality"
             )
         if second_modality != "depth" and invalid_depth != "auto":
-            raise ValueError(
+            raise UserError(
                 f"invalid_depth is {invalid_depth!r}, but the second modality is "
                 f"{second_modality}, expected it for depth only: leave it out"
             )
@@ -175,7 +176,7 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
             other_name = next((each for each in used if entry and find_entry(each) == entry), None)
             if other_name is None and entry is not None:
                 continue  # a recipe may speak of more public data sets than this run uses
-            raise ValueError(
+            raise UserError(
                 f"{parameter} names a data set {name}, expected one of those in use "
                 f"({', '.join(sorted(used)) or 'none'})"
                 + (f": call it {other_name} there too" if other_name else "")
@@ -271,7 +272,7 @@ def _named_training_set(
         return sets
     known = named_training_sets()
     if str(sets) not in known:
-        raise ValueError(
+        raise UserError(
             f"train_sets is {sets!r}, expected the name of a training set ({', '.join(known)}) or "
             "a list of folders: --data.train_sets=[NAME,…]"
         )

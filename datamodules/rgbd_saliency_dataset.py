@@ -6,14 +6,14 @@ from pathlib import Path
 
 from torchvision.transforms.v2.functional import resize
 
+from datamodules.augmentation.transforms import EvalTransform, TrainTransform
 from datamodules.batch import Batch
-from datamodules.dataset_folder import PairedFiles
-from datamodules.decoded_image_cache import DecodedImageCache
-from datamodules.depth_maps import DepthReader, ImageReader
 from datamodules.errors import DataError
-from datamodules.image_files import read_mask, read_rgb, read_size
 from datamodules.paired_modality_data_module import PairedModalityDataset
-from datamodules.transforms import EvalTransform, TrainTransform
+from datamodules.reading.dataset_folder import PairedFiles
+from datamodules.reading.decoded_image_cache import DecodedImageCache
+from datamodules.reading.depth_maps import DepthReader, ImageReader
+from datamodules.reading.image_files import read_mask, read_rgb, read_size
 
 
 class RGBDSaliencyDataset(PairedModalityDataset):

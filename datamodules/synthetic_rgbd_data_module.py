@@ -8,6 +8,7 @@ from datamodules.paired_modality_data_module import (
     PairedModalityDataset,
 )
 from datamodules.synthetic_scenes import check_scene_arguments, generate_scene
+from mutualformer.errors import UserError
 
 
 class SyntheticRGBDDataset(PairedModalityDataset):
@@ -40,7 +41,7 @@ class SyntheticRGBDDataset(PairedModalityDataset):
         difficulty: float = 0.5,
     ) -> None:
         if num_scenes < 1:
-            raise ValueError(f"num_scenes is {num_scenes}, expected at least 1")
+            raise UserError(f"num_scenes is {num_scenes}, expected at least 1")
         check_scene_arguments(seed, split, image_size, difficulty)
         self.num_scenes = num_scenes
         self.seed = seed
@@ -109,7 +110,7 @@ class SyntheticRGBDDataModule(PairedModalityDataModule):
             ("num_test", num_test, 1),
         ):
             if value < least:
-                raise ValueError(f"{name} is {value}, expected at least {least}")
+                raise UserError(f"{name} is {value}, expected at least {least}")
 
         def dataset(num_scenes: int, split: str) -> SyntheticRGBDDataset:
             return SyntheticRGBDDataset(num_scenes, seed, split, image_size, difficulty)

@@ -17,6 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mutualformer.errors import UserError
+
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
@@ -72,7 +74,7 @@ def generate_scene(
     """
     check_scene_arguments(seed, split, image_size, difficulty)
     if index < 0:
-        raise ValueError(f"index is {index}, expected at least 0")
+        raise UserError(f"index is {index}, expected at least 0")
     rng = np.random.default_rng(
         np.random.SeedSequence(seed, spawn_key=(SPLITS.index(split), index))
     )
@@ -119,13 +121,13 @@ def generate_scene(
 def check_scene_arguments(seed: int, split: str, image_size: int, difficulty: float) -> None:
     """Raise a `ValueError` for an argument of `generate_scene` that is outside its range."""
     if seed < 0:
-        raise ValueError(f"seed is {seed}, expected at least 0")
+        raise UserError(f"seed is {seed}, expected at least 0")
     if split not in SPLITS:
-        raise ValueError(f"split is {split!r}, expected one of {', '.join(SPLITS)}")
+        raise UserError(f"split is {split!r}, expected one of {', '.join(SPLITS)}")
     if image_size < 32:
-        raise ValueError(f"image_size is {image_size}, expected at least 32 pixels")
+        raise UserError(f"image_size is {image_size}, expected at least 32 pixels")
     if not 0.0 <= difficulty <= 1.0:
-        raise ValueError(f"difficulty is {difficulty}, expected a number from 0 to 1")
+        raise UserError(f"difficulty is {difficulty}, expected a number from 0 to 1")
 
 
 class _Region(NamedTuple):

@@ -7,6 +7,7 @@ import torch
 from torch.utils.data import Dataset, DistributedSampler
 
 from datamodules.batch import Batch
+from mutualformer.errors import UserError
 
 
 class TrainingOrder(DistributedSampler[tuple[int, int]]):
@@ -39,7 +40,7 @@ class TrainingOrder(DistributedSampler[tuple[int, int]]):
         self, num_samples: int, batch_size: int, seed: int, rank: int = 0, num_processes: int = 1
     ) -> None:
         if num_samples < num_processes:
-            raise ValueError(
+            raise UserError(
                 f"{num_samples} training sample(s) for {num_processes} processes, expected at "
                 f"least one each: use --trainer.devices={num_samples} or add samples"
             )

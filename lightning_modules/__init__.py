@@ -2,16 +2,11 @@
 
 from typing import TYPE_CHECKING
 
+from mutualformer.lazy import lazy_names
+
 if TYPE_CHECKING:
     from lightning_modules.saliency_module import SaliencyModule
 
 __all__ = ["SaliencyModule"]
 
-
-def __getattr__(name: str) -> object:
-    # Late, so that the command's --help and --version do not wait seconds for torch.
-    if name == "SaliencyModule":
-        from lightning_modules.saliency_module import SaliencyModule
-
-        return SaliencyModule
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(__name__, {"SaliencyModule": "lightning_modules.saliency_module"})

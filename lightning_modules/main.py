@@ -5,14 +5,14 @@ import signal
 import sys
 from importlib import metadata
 
-from lightning_modules import (
-    compare_command,
-    data_command,
-    evaluate_command,
-    export_command,
-    sweep_command,
-    table_command,
-    trial_command,
+from lightning_modules.cli import (
+    compare,
+    data,
+    evaluate,
+    export,
+    sweep,
+    table,
+    trial,
 )
 
 USAGE = """usage: mutualformer <command> [options]
@@ -38,13 +38,13 @@ configuration of the first four. MUTUALFORMER_TRACEBACK=1 shows where an error w
 
 TRAINER_COMMANDS = ("fit", "validate", "test", "predict")
 OTHER_COMMANDS = {
-    "export": export_command.run,
-    "data": data_command.run,
-    "evaluate": evaluate_command.run,
-    "compare": compare_command.run,
-    "sweep": sweep_command.run,
-    "trial": trial_command.run,
-    "table": table_command.run,
+    "export": export.run,
+    "data": data.run,
+    "evaluate": evaluate.run,
+    "compare": compare.run,
+    "sweep": sweep.run,
+    "trial": trial.run,
+    "table": table.run,
 }
 
 
@@ -76,7 +76,7 @@ def _run(arguments: list[str]) -> int:
         )
         return 2
     # Late, because importing torch and Lightning takes seconds.
-    from lightning_modules.command_line import run
+    from lightning_modules.cli.training import run
 
     return run(arguments)
 

@@ -14,12 +14,13 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR
 from torch.utils._pytree import tree_map_only
 
+from datamodules.files import write_atomically
 from lightning_modules.metrics import PerImageScores, SaliencyScores, quantise
-from lightning_modules.settings import flatten
-from lightning_modules.write_atomically import write_atomically
+from lightning_modules.runs.settings import flatten
 from mutualformer import MutualFormerNetwork
+from mutualformer.errors import UserError
 from mutualformer.losses import LOSSES
-from mutualformer.pretrained import describe_mismatch
+from mutualformer.network.pretrained import describe_mismatch
 
 LossName = Literal["weighted_bce_iou", "bce"]
 OptimizerFactory = Callable[[Iterable], Optimizer]
@@ -64,11 +65,11 @@ class SaliencyModule(LightningModule):
     ) -> None:
         super().__init__()
         if loss not in get_args(LossName):
-            raise ValueError(f"loss is {loss!r}, expected one of {', '.join(get_args(LossName))}")
+            raise UserError(f"loss is {loss!r}, expected one of {', '.join(get_args(LossName))}")
         if warmup_steps < 0:
-            raise ValueError(f"warmup_steps is {warmup_steps}, expected an integer >= 0")
+            raise UserError(f"warmup_steps is {warmup_steps}, expected an integer >= 0")
         if encoder_learning_rate_factor < 0:
-            raise ValueError(
+            raise UserError(
                 f"encoder_learning_rate_factor is {encoder_learning_rate_factor}, expected >= 0"
             )
         self.save_hyperparameters()
@@ -110,7 +111,7 @@ class SaliencyModule(LightningModule):
             names = ", ".join(map("/".join, zip(batch["dataset"], batch["name"], strict=True)))
             message = f"the loss is {loss.item()} in {where}, expected a number: {names} ({path})"
         if self.non_finite_loss == "stop":
-            raise ValueError(
+            raise UserError(
                 f"{message}. No weight has changed by it. Look at these images, lower the learning "
                 "rate, or give --model.non_finite_loss=skip; the same command continues from the "
                 "last checkpoint"
@@ -234,7 +235,7 @@ class SaliencyModule(LightningModule):
             return
         mismatch = describe_mismatch(checkpoint["state_dict"], self.state_dict())
         if mismatch:
-            raise ValueError(
+            raise UserError(
                 f"the checkpoint is of another architecture: of its parameters, {mismatch}"
                 f"{_differing_settings(checkpoint, dict(self.hparams))}. "
                 "Give the config.yaml that was saved beside the checkpoint"

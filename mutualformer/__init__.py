@@ -1,11 +1,20 @@
 """MutualFormer: fusing two aligned modalities by cross-diffusion attention (arXiv 2112.01177)."""
 
-__version__ = "0.1.0"
+from typing import TYPE_CHECKING
 
-from mutualformer.fusion import Fusion
-from mutualformer.layers import MutualFormerBlock
-from mutualformer.network import MutualFormerNetwork
-from mutualformer.ops import CrossDiffusionOutput, cross_diffusion, regularized_diffusion
+from mutualformer.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from mutualformer.fusions.fusion import Fusion
+    from mutualformer.fusions.mutualformer_block import MutualFormerBlock
+    from mutualformer.network.mutualformer_network import MutualFormerNetwork
+    from mutualformer.ops.cross_diffusion.cross_diffusion import (
+        CrossDiffusionOutput,
+        cross_diffusion,
+    )
+    from mutualformer.ops.regularized_diffusion import regularized_diffusion
+
+__version__ = "0.1.0"
 
 __all__ = [
     "CrossDiffusionOutput",
@@ -15,3 +24,15 @@ __all__ = [
     "cross_diffusion",
     "regularized_diffusion",
 ]
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "CrossDiffusionOutput": "mutualformer.ops.cross_diffusion.cross_diffusion",
+        "Fusion": "mutualformer.fusions.fusion",
+        "MutualFormerBlock": "mutualformer.fusions.mutualformer_block",
+        "MutualFormerNetwork": "mutualformer.network.mutualformer_network",
+        "cross_diffusion": "mutualformer.ops.cross_diffusion.cross_diffusion",
+        "regularized_diffusion": "mutualformer.ops.regularized_diffusion",
+    },
+)

@@ -3,6 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor
 
+from mutualformer.errors import UserError
+
 
 def weighted_bce_iou(logits: Tensor, mask: Tensor, *, window_size: int = 31) -> Tensor:
     """Sum a weighted binary cross-entropy and a weighted IoU loss, heavier near object borders.
@@ -31,7 +33,7 @@ def weighted_bce_iou(logits: Tensor, mask: Tensor, *, window_size: int = 31) -> 
     torch.Size([])
     """
     if logits.shape != mask.shape:
-        raise ValueError(
+        raise UserError(
             f"logits are {tuple(logits.shape)} and mask is {tuple(mask.shape)}, "
             "expected equal shapes"
         )

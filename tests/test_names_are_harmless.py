@@ -16,13 +16,13 @@ from datamodules.check import check_root
 from datamodules.errors import DataError
 from lightning_modules.callbacks import PredictionWriter
 from lightning_modules.callbacks.results_writer import _table
-from lightning_modules.evaluation.score_report import terminal_table
 from lightning_modules.main import main
-from lightning_modules.score_names import HEADINGS
+from lightning_modules.metrics.score_names import HEADINGS
+from lightning_modules.report.formats import RENDERERS, print_table
+from lightning_modules.report.score_report import terminal_table
+from lightning_modules.report.sweep_report import print_status
 from lightning_modules.sweep.sweep_file import SweepError, read_sweep
-from lightning_modules.sweep.sweep_report import print_status
 from lightning_modules.sweep.trial_name import trial_name
-from lightning_modules.tables.formats import RENDERERS, print_table
 from lightning_modules.tables.table import Cell, MissingRun, Row, Table
 
 HOSTILE = [

@@ -14,16 +14,16 @@ import torch
 import yaml
 from PIL import Image
 
-from datamodules.decoded_image_cache import DecodedImageCache
 from datamodules.errors import DataError
-from datamodules.image_files import read_rgb
+from datamodules.reading.decoded_image_cache import DecodedImageCache
+from datamodules.reading.image_files import read_rgb
 from lightning_modules.evaluation.map_files import MapError, pair_maps, read_pair
 from lightning_modules.main import main
 from lightning_modules.metrics.per_image_files import read_per_image_scores
-from lightning_modules.results_file import ResultsError, read_results
+from lightning_modules.runs.results import ResultsError, read_results
+from lightning_modules.runs.yaml_text import load_yaml
 from lightning_modules.sweep.trial_folder import usable_checkpoint
-from lightning_modules.yaml_text import load_yaml
-from mutualformer.encoders import build_encoder
+from mutualformer.network.encoders import build_encoder
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGES = ("mutualformer", "lightning_modules", "datamodules")

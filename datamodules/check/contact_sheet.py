@@ -10,10 +10,10 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import binary_erosion
 
 from datamodules.check.data_report import DataReport, DatasetReport
-from datamodules.dataset_folder import PairedFiles
-from datamodules.depth_maps import ImageReader
 from datamodules.errors import DataError
-from datamodules.image_files import read_mask, read_rgb
+from datamodules.reading.dataset_folder import PairedFiles
+from datamodules.reading.depth_maps import ImageReader
+from datamodules.reading.image_files import read_mask, read_rgb
 
 _TILE = 200
 _GAP = 8

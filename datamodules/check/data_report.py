@@ -17,8 +17,8 @@ from datamodules.check.finding import Finding
 from datamodules.check.inspect_sample import Inspection, inspect_sample
 from datamodules.check.pair_folder import pair_folder
 from datamodules.check.polarity import Polarity, estimate_polarity
-from datamodules.dataset_folder import PairedFiles, show
 from datamodules.errors import DataError
+from datamodules.reading.dataset_folder import PairedFiles, show
 
 Track = Callable[[Iterable[Inspection], int], Iterable[Inspection]]
 

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from datamodules.catalogue import CatalogueEntry, find_entry
 from datamodules.check.finding import Finding
-from datamodules.dataset_folder import (
+from datamodules.errors import DataError
+from datamodules.reading.dataset_folder import (
     DEPTH_FOLDERS,
     MASK_FOLDERS,
     RGB_FOLDERS,
@@ -15,7 +16,6 @@ from datamodules.dataset_folder import (
     list_folder,
     show,
 )
-from datamodules.errors import DataError
 
 # Names in use for the folder of thermal images.
 _KINDS = {"rgb": RGB_FOLDERS, "depth": DEPTH_FOLDERS + THERMAL_FOLDERS, "mask": MASK_FOLDERS}

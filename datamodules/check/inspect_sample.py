@@ -12,10 +12,10 @@ from torch import Tensor
 from datamodules.check.duplicates import Fingerprint, fingerprint
 from datamodules.check.finding import Finding, Report
 from datamodules.check.polarity import separation
-from datamodules.dataset_folder import PairedFiles
-from datamodules.depth_maps import DepthReader, ImageReader
 from datamodules.errors import DataError
-from datamodules.image_files import (
+from datamodules.reading.dataset_folder import PairedFiles
+from datamodules.reading.depth_maps import DepthReader, ImageReader
+from datamodules.reading.image_files import (
     exif_orientation,
     open_image,
     read_mask,

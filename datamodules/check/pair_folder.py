@@ -6,7 +6,8 @@ from pathlib import Path
 
 from datamodules.check.find_datasets import FoundDataset
 from datamodules.check.finding import Finding, Report
-from datamodules.dataset_folder import (
+from datamodules.errors import DataError
+from datamodules.reading.dataset_folder import (
     ImageFolder,
     PairedFiles,
     describe_duplicates,
@@ -17,7 +18,6 @@ from datamodules.dataset_folder import (
     read_image_folder,
     show,
 )
-from datamodules.errors import DataError
 
 _NAMES = {"rgb": "RGB", "depth": "depth", "mask": "GT"}
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from PIL import Image
 
-from datamodules.dataset_folder import EXTENSIONS
 from datamodules.errors import DataError
-from datamodules.image_files import FORMATS
 from datamodules.prepare.source_file import DEPTH, MASK, RGB, SourceFile, check_size
+from datamodules.reading.dataset_folder import EXTENSIONS
+from datamodules.reading.image_files import FORMATS
 
 # Columns of RGBD-SOD/rgbdsod_datasets.
 _COLUMNS = {"rgb": RGB, "depth": DEPTH, "gt": MASK}

@@ -4,9 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from datamodules.dataset_folder import DEPTH_FOLDERS, MASK_FOLDERS, RGB_FOLDERS
 from datamodules.errors import DataError
 from datamodules.prepare.source_file import FOLDERS, RGB, SourceFile
+from datamodules.reading.dataset_folder import DEPTH_FOLDERS, MASK_FOLDERS, RGB_FOLDERS
 
 SPLITS = ("train", "test")
 _NUM_NAMES_SHOWN = 3

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from datamodules.dataset_folder import DEPTH_FOLDERS, EXTENSIONS, MASK_FOLDERS, RGB_FOLDERS
 from datamodules.errors import DataError
+from datamodules.reading.dataset_folder import DEPTH_FOLDERS, EXTENSIONS, MASK_FOLDERS, RGB_FOLDERS
 
 # Our name of each folder, and the names it has elsewhere.
 FOLDERS = {aliases[0]: aliases for aliases in (RGB_FOLDERS, DEPTH_FOLDERS, MASK_FOLDERS)}

@@ -15,11 +15,11 @@ from typing import Any
 from PIL import Image, UnidentifiedImageError
 
 from datamodules.errors import DataError
-from datamodules.image_files import FORMATS
+from datamodules.files import remove_leftovers, write_atomically
 from datamodules.prepare.plan import PreparedSet
 from datamodules.prepare.source_file import FOLDERS, SourceFile
 from datamodules.prepare.sources import Source
-from datamodules.write_atomically import remove_leftovers, write_atomically
+from datamodules.reading.image_files import FORMATS
 
 MANIFEST_NAME = "prepared.json"
 

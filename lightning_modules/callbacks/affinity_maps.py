@@ -11,10 +11,11 @@ from scipy.ndimage import distance_transform_edt
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from lightning_modules.callbacks.affinity_figure import AffinitySample, draw_affinities
-from lightning_modules.callbacks.second_modality import second_modality
+from datamodules.files import write_if_possible
+from lightning_modules.report.affinity_figure import AffinitySample, draw_affinities
+from lightning_modules.report.second_modality import second_modality
 from lightning_modules.tracking import send_picture
-from lightning_modules.write_atomically import write_if_possible
+from mutualformer.errors import UserError
 from mutualformer.layers.attention import CrossDiffusionAttention
 from mutualformer.ops import affinity_rows
 
@@ -39,7 +40,7 @@ class AffinityMaps(Callback):
 
     def __init__(self, num_samples: int = 2, stride: int | None = None) -> None:
         if num_samples < 0:
-            raise ValueError(f"affinity_maps.num_samples is {num_samples}, expected at least 0")
+            raise UserError(f"affinity_maps.num_samples is {num_samples}, expected at least 0")
         self.num_samples = num_samples
         self.stride = stride
         self._attention: CrossDiffusionAttention | None = None
@@ -58,7 +59,7 @@ class AffinityMaps(Callback):
             return
         stride = min(fusions) if self.stride is None else self.stride
         if stride not in fusions:
-            raise ValueError(
+            raise UserError(
                 f"affinity_maps.stride is {stride}, expected a stride with cross-diffusion "
                 f"attention: {', '.join(map(str, sorted(fusions)))}"
             )

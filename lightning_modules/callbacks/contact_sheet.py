@@ -11,10 +11,11 @@ from lightning.pytorch.utilities import rank_zero_info
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from lightning_modules.callbacks.second_modality import as_heading, second_modality
+from datamodules.files import write_if_possible
 from lightning_modules.metrics import quantise
+from lightning_modules.report.second_modality import as_heading, second_modality
 from lightning_modules.tracking import send_picture
-from lightning_modules.write_atomically import write_if_possible
+from mutualformer.errors import UserError
 
 _TILE = 240
 _MIN_TILE_WIDTH = 120
@@ -59,7 +60,7 @@ class ContactSheet(Callback):
 
     def __init__(self, num_samples: int = 12) -> None:
         if num_samples < 1:
-            raise ValueError(f"expected num_samples of at least 1, got {num_samples}")
+            raise UserError(f"expected num_samples of at least 1, got {num_samples}")
         self.num_samples = num_samples
         self.path: Path | None = None
         self._samples: dict[str, list[_Sample]] = {}

@@ -11,8 +11,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_info
 
+from datamodules.files import write_if_possible
 from lightning_modules.tracking import send_picture
-from lightning_modules.write_atomically import write_if_possible
 
 Curves = dict[str, list[tuple[int, float]]]
 

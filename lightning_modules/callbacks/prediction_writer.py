@@ -9,8 +9,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 from PIL import Image
 
+from datamodules.files import write_atomically
 from lightning_modules.metrics import quantise
-from lightning_modules.write_atomically import write_atomically
+from mutualformer.errors import UserError
 
 
 class PredictionWriter(Callback):
@@ -64,7 +65,7 @@ class PredictionWriter(Callback):
         ):
             path = self.directory / _folder_safe(dataset) / f"{_folder_safe(name)}.png"
             if path in self._written:
-                raise ValueError(
+                raise UserError(
                     f"two pairs would be written to {path}; expected each stem once per dataset: "
                     "rename one of them"
                 )
@@ -82,7 +83,7 @@ class PredictionWriter(Callback):
 
 def _folder_safe(name: str) -> str:
     if name in ("", ".", "..") or Path(name).name != name:
-        raise ValueError(
+        raise UserError(
             f"expected the name of a pair or dataset to be a plain file name, got {name!r}"
         )
     return name

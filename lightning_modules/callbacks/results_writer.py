@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from datamodules.files import write_atomically
 from lightning_modules.metrics import PROTOCOL
-from lightning_modules.provenance import describe_environment
+from lightning_modules.runs.provenance import describe_environment
 from lightning_modules.tracking import send_file
-from lightning_modules.write_atomically import write_atomically
 
 _TABLE_COLUMNS = {"s_measure": "S", "f_max": "max F", "e_max": "max E", "mae": "MAE"}
 

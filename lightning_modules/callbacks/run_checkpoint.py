@@ -10,7 +10,8 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from lightning_modules.write_atomically import remove_leftovers
+from datamodules.files import remove_leftovers
+from mutualformer.errors import UserError
 
 
 class RunCheckpoint(ModelCheckpoint):
@@ -28,7 +29,7 @@ class RunCheckpoint(ModelCheckpoint):
 
     def __init__(self, monitor: str = "val/held_out/s_measure") -> None:
         if monitor.startswith("test/"):
-            raise ValueError(
+            raise UserError(
                 f"checkpoint.monitor is {monitor!r}: a checkpoint must not be chosen on a test "
                 "set; expected a score that starts with 'val/'"
             )

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from lightning_modules.metrics import quantise
+from mutualformer.errors import UserError
 
 # A mask may be soft at its edges, as JPEG makes it, but not in more than this share of its pixels.
 _MAX_SOFT_FRACTION = 0.05
@@ -25,7 +26,7 @@ _NUM_NAMES_SHOWN = 3
 _FORMATS = ("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 
 
-class MapError(ValueError):
+class MapError(UserError):
     """Something is wrong with the files given by the user; of our own, so that it is told apart."""
 
 

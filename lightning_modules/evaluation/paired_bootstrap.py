@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lightning_modules.metrics import PerImageScores
 from lightning_modules.metrics.per_image_scores import dataset_scores
+from mutualformer.errors import UserError
 
 # The same resamples every time: a comparison is a fact about its inputs.
 SEED = 0
@@ -65,7 +66,7 @@ def compare_scores(
     """
     datasets = [dataset for dataset in dict.fromkeys(a.datasets) if dataset in set(b.datasets)]
     if not datasets:
-        raise ValueError(
+        raise UserError(
             f"no data set in common: A has {', '.join(dict.fromkeys(a.datasets))}, B has "
             f"{', '.join(dict.fromkeys(b.datasets))}; expected scores of the same images"
         )
@@ -88,12 +89,12 @@ def aligned(
     alone = sorted(set(a.names) ^ set(b.names))
     if alone:
         where = "A" if alone[0] in a.names else "B"
-        raise ValueError(
+        raise UserError(
             f"{dataset}: {len(alone)} image(s) are scored in only one of A and B ({alone[0]} in "
             f"{where}); expected the same images: score both on what both have"
         )
     if len(a) < 2:
-        raise ValueError(f"{dataset}: one image only, which says nothing about others")
+        raise UserError(f"{dataset}: one image only, which says nothing about others")
     positions = {name: position for position, name in enumerate(b.names)}
     b = b.select([positions[name] for name in a.names])
     if a.counts and b.counts:
@@ -102,7 +103,7 @@ def aligned(
             differs |= (a.counts[name] != b.counts[name]).flatten()
         if differs.any():
             first = a.names[int(differs.nonzero()[0])]
-            raise ValueError(
+            raise UserError(
                 f"{dataset}: {int(differs.sum())} image(s) have another ground truth in A than in "
                 f"B ({first}); expected both scored against the same"
             )

@@ -14,6 +14,7 @@ from rich.progress import Progress
 from lightning_modules.evaluation.map_files import MapSet, read_pair
 from lightning_modules.metrics import PairHistograms, PerImageScores
 from lightning_modules.metrics.saliency_scores import per_image_values
+from mutualformer.errors import UserError
 
 
 def score_maps(
@@ -60,7 +61,7 @@ def find_device(name: str) -> torch.device:
     # torch raises the last two for a device that its build does not support.
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f"--device {name}: no such device here ({reason}); try cpu") from error
+        raise UserError(f"--device {name}: no such device here ({reason}); try cpu") from error
     return device
 
 

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mutualformer.errors import UserError
+
 NUM_LEVELS = 256
 # Far above the rounding error of a mean over any image, far below the gap between 8-bit levels.
 _TIE_TOLERANCE = 1e-10
@@ -70,7 +72,7 @@ class PairHistograms:
         torch.Size([1, 4, 2, 256])
         """
         if len(predictions) != len(ground_truths) or len(predictions) == 0:
-            raise ValueError(
+            raise UserError(
                 f"expected as many predictions as ground truths and at least one, "
                 f"got {len(predictions)} and {len(ground_truths)}"
             )
@@ -133,14 +135,14 @@ def _checked_pair(prediction: Tensor, ground_truth: Tensor) -> tuple[Tensor, Ten
     if ground_truth.dtype != torch.bool:
         raise TypeError(f"expected a ground truth of torch.bool, got {ground_truth.dtype}")
     if prediction.shape != ground_truth.shape:
-        raise ValueError(
+        raise UserError(
             f"expected a prediction of its ground truth's size {tuple(ground_truth.shape)}, "
             f"got {tuple(prediction.shape)}; quantise() resizes"
         )
     if prediction.ndim == 3 and prediction.shape[0] == 1:
         prediction, ground_truth = prediction[0], ground_truth[0]
     if prediction.ndim != 2 or prediction.numel() == 0:
-        raise ValueError(
+        raise UserError(
             f"expected one map of shape (1, H, W) or (H, W), got {tuple(prediction.shape)}"
         )
     return prediction, ground_truth.to(prediction.device)

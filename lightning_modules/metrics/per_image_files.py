@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from datamodules.files import write_atomically
 from lightning_modules.metrics.per_image_scores import AVERAGED_SCORES, PerImageScores
 from lightning_modules.metrics.protocol import PROTOCOL_NAME
-from lightning_modules.write_atomically import write_atomically
+from mutualformer.errors import UserError
 
 SCORED = "scored"
 _DIGEST = "digest_of_csv"
@@ -69,7 +70,7 @@ def read_per_image_scores(path: Path) -> PerImageScores:
             of another protocol, or the counts beside it are of another table.
     """
     if not path.is_file():
-        raise ValueError(f"{path}: no such file; expected per-image scores")
+        raise UserError(f"{path}: no such file; expected per-image scores")
     table = path.read_bytes()
     try:
         rows = list(csv.DictReader(io.StringIO(table.decode(), newline=""), strict=True))
@@ -82,23 +83,23 @@ def read_per_image_scores(path: Path) -> PerImageScores:
             if scored and name in scored[0]
         }
     except (UnicodeDecodeError, csv.Error, KeyError, TypeError, ValueError) as error:
-        raise ValueError(
+        raise UserError(
             f"{path}: not a table of per-image scores ({error}); expected the "
             "per_image_scores.csv of a test run, or what evaluate --per-image wrote"
         ) from error
     if not scored:
-        raise ValueError(f"{path}: no scored image")
+        raise UserError(f"{path}: no scored image")
     if protocols != {PROTOCOL_NAME}:
-        raise ValueError(
+        raise UserError(
             f"{path}: protocol {', '.join(map(str, protocols))}, expected {PROTOCOL_NAME}"
         )
     if not all(map(math.isfinite, (x for column in values.values() for x in column.tolist()))):
-        raise ValueError(f"{path}: holds a score that is no finite number: score anew")
+        raise UserError(f"{path}: holds a score that is no finite number: score anew")
     if strange := [word for name in names for word in name if not word.isprintable()]:
-        raise ValueError(f"{path}: the name {strange[0]!r} holds control characters: rename it")
+        raise UserError(f"{path}: the name {strange[0]!r} holds control characters: rename it")
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{path}: {'/'.join(twice)} is there more than once")
+        raise UserError(f"{path}: {'/'.join(twice)} is there more than once")
     return PerImageScores(
         [dataset for dataset, _ in names],
         [name for _, name in names],
@@ -121,19 +122,19 @@ def _read_counts(path: Path, table: bytes, num_images: int) -> dict[str, torch.T
             announced = sum(entry.file_size for entry in archive.infolist())
         # A megabyte of zeros can be a kilobyte of a zip file.
         if announced > num_images * _BYTES_PER_IMAGE + _BYTES_OF_HEADERS:
-            raise ValueError(f"{announced} bytes are too many for {num_images} images")
+            raise UserError(f"{announced} bytes are too many for {num_images} images")
         with np.load(counts, allow_pickle=False) as stored:
             arrays = dict(stored)
         digest = str(arrays.pop(_DIGEST))
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
         shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
         if shapes != {name: (num_images, width) for name, width in _WIDTHS.items()}:
-            raise ValueError(f"it holds {shapes}")
+            raise UserError(f"it holds {shapes}")
     # NumPy and zipfile raise nearly anything for a damaged file.
     except Exception as error:
-        raise ValueError(f"{counts}: cannot be read ({error}): score anew") from error
+        raise UserError(f"{counts}: cannot be read ({error}): score anew") from error
     if digest != hashlib.sha256(table).hexdigest():
-        raise ValueError(
+        raise UserError(
             f"{counts}: belongs to another table than {path.name}, or the table was edited: score "
             "anew, or remove the .npz file to compare without curves"
         )

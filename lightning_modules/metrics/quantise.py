@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from mutualformer.errors import UserError
+
 
 def quantise(probabilities: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize a saliency map to the ground truth's size and store it in 8 bits.
@@ -28,10 +30,10 @@ def quantise(probabilities: Tensor, size: tuple[int, int]) -> Tensor:
     [[[0, 255], [0, 255]]]
     """
     if probabilities.ndim != 3 or probabilities.shape[0] != 1:
-        raise ValueError(f"expected one map of shape (1, H, W), got {tuple(probabilities.shape)}")
+        raise UserError(f"expected one map of shape (1, H, W), got {tuple(probabilities.shape)}")
     lowest, highest = (bound.item() for bound in torch.aminmax(probabilities.detach()))
     if not (lowest >= 0 and highest <= 1):
-        raise ValueError(
+        raise UserError(
             f"expected probabilities in [0, 1], got values from {lowest:.3g} to {highest:.3g}; "
             "apply a sigmoid to logits, and look for a diverged model where this says nan"
         )

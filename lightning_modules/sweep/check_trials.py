@@ -6,9 +6,9 @@ import yaml
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 
-from lightning_modules.command_line import MutualFormerCLI, silence_what_users_cannot_act_on
+from lightning_modules.cli.training import MutualFormerCLI, silence_what_users_cannot_act_on
+from lightning_modules.cli.user_errors import find_user_error
 from lightning_modules.sweep.sweep_file import Sweep, SweepError, Trial
-from lightning_modules.user_errors import find_user_error
 
 
 class _RaisingParser(LightningArgumentParser):

@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from lightning_modules.report.sweep_report import duration_text, scores_text
 from lightning_modules.sweep.stop_request import StopRequest
 from lightning_modules.sweep.sweep_file import SweepError, Trial
-from lightning_modules.sweep.sweep_report import duration_text, scores_text
 from lightning_modules.sweep.trial_folder import (
     TrialState,
     finished_results,

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lightning_modules.cli.trial import HELD_EXIT_CODE
 from lightning_modules.sweep.sweep_file import Sweep, SweepError, Trial
-from lightning_modules.trial_command import HELD_EXIT_CODE
 
 _FOLDER_NAME = "slurm"
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import yaml
 
+from lightning_modules.runs.yaml_text import load_yaml
 from lightning_modules.sweep.trial_name import read_value, trial_name, value_text
-from lightning_modules.yaml_text import load_yaml
+from mutualformer.errors import UserError
 
 _EXPECTED_COMMAND = (
     "[mutualformer, trial, --folder, FOLDER, --config, FILE, ${args}], with one --config or more"
@@ -23,7 +24,7 @@ _MOST_TRIALS = 10_000
 _RESERVED = ("config", "ckpt_path", "test_after_fit", "trainer.default_root_dir")
 
 
-class SweepError(ValueError):
+class SweepError(UserError):
     """A sweep file that cannot be run; the message names it and says what was expected."""
 
 

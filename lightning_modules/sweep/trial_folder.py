@@ -8,16 +8,16 @@ from pathlib import Path
 
 import yaml
 
-from lightning_modules.results_file import (
+from datamodules.files import write_atomically
+from lightning_modules.runs.results import (
     RESULTS_NAME,
     Results,
     ResultsError,
     read_results,
 )
+from lightning_modules.runs.yaml_text import load_yaml
+from lightning_modules.runs.zip_checksums import describe_damage
 from lightning_modules.sweep.trial_lock import lock_holder
-from lightning_modules.write_atomically import write_atomically
-from lightning_modules.yaml_text import load_yaml
-from lightning_modules.zip_checksums import describe_damage
 
 LOG_NAME = "trial.log"
 _FAILURE_NAME = "failure.json"

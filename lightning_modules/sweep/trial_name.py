@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from lightning_modules.yaml_text import load_yaml
+from lightning_modules.runs.yaml_text import load_yaml
 
 # Names say nothing by their last part alone.
 _GENERIC = {"name", "class_path"}

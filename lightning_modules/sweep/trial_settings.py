@@ -7,11 +7,11 @@ from typing import Any
 
 import yaml
 
-from lightning_modules.settings import flatten, has_effect
+from datamodules.files import write_atomically
+from lightning_modules.runs.settings import flatten, has_effect
+from lightning_modules.runs.yaml_text import load_yaml
 from lightning_modules.sweep.sweep_file import SweepError
 from lightning_modules.sweep.trial_name import value_text
-from lightning_modules.write_atomically import write_atomically
-from lightning_modules.yaml_text import load_yaml
 
 _NAME = "trial.json"
 

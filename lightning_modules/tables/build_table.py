@@ -17,6 +17,7 @@ from lightning_modules.tables.table import (
     rank_columns,
 )
 from lightning_modules.tables.table_file import TableFile
+from mutualformer.errors import UserError
 
 _NOTHING_YET = "no results yet"
 _REFERENCE = "ref"
@@ -82,7 +83,7 @@ def _datasets(file: TableFile, runs: Sequence[Run]) -> Sequence[str]:
     known = sorted(published | set(in_runs))
     for dataset in file.datasets:
         if known and dataset not in known:
-            raise ValueError(
+            raise UserError(
                 f"{file.path}: unknown data set {dataset}, expected one of {', '.join(known)}"
             )
     return file.datasets
@@ -136,7 +137,7 @@ def _compared(
 ) -> tuple[list[Row], list[str], list[str]]:
     """Give all rows their difference to the reference row; return them, notes and problems."""
     # Late: it imports torch, which takes seconds.
-    from lightning_modules.evaluation.comparison_report import FEW_IMAGES
+    from lightning_modules.report.comparison_report import FEW_IMAGES
     from lightning_modules.tables.intervals import RowIntervals, difference_intervals
 
     assert file.reference is not None

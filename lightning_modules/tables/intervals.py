@@ -15,6 +15,7 @@ from lightning_modules.evaluation.paired_bootstrap import (
 from lightning_modules.metrics import PerImageScores
 from lightning_modules.metrics.per_image_files import read_per_image_scores
 from lightning_modules.tables.runs import Run
+from mutualformer.errors import UserError
 
 # Logged scores went through float32.
 _TOLERANCE = 1e-5
@@ -118,7 +119,7 @@ class RowIntervals:
         for metric, value in of_shares(everything).items():
             stated = run.score(dataset, metric)
             if stated is not None and abs(stated - value.item()) > _TOLERANCE:
-                raise ValueError(
+                raise UserError(
                     f"{run.planned.folder}: per_image_scores.csv averages to {metric} "
                     f"{value.item():.5f} of {dataset}, results.json says {stated:.5f}: they are of "
                     "two tests; run mutualformer test again"

@@ -10,6 +10,7 @@ from typing import Any
 from lightning_modules.sweep.sweep_file import Trial, read_sweep
 from lightning_modules.sweep.trial_name import short_names
 from lightning_modules.tables.published import PARAMETERS, read_published
+from mutualformer.errors import UserError
 
 SEED = "seed_everything"
 
@@ -76,7 +77,7 @@ def rows_of_sweep(
     varied = [axis for axis in sweep.axes if axis != SEED]
     shown = [axis for axis in varied if len(sweep.axes[axis]) > 1] or varied
     if not shown:
-        raise ValueError(f"{sweep_path} varies nothing but the seed, expected a parameter")
+        raise UserError(f"{sweep_path} varies nothing but the seed, expected a parameter")
     names = short_names(shown)
     trials: dict[tuple[str, ...], list[Trial]] = {}
     for trial in sweep.trials:
@@ -112,7 +113,7 @@ def rows_of_list(path: Path, given: Any) -> tuple[tuple[str, ...], tuple[Planned
         The headings of the label columns, and the rows.
     """
     if not isinstance(given, list) or not given:
-        raise ValueError(f"{path}: rows is {given!r}, expected a non-empty list")
+        raise UserError(f"{path}: rows is {given!r}, expected a non-empty list")
     rows: list[PlannedRow] = []
     for row in given:
         keys = set(row) if isinstance(row, dict) else set()
@@ -125,13 +126,13 @@ def rows_of_list(path: Path, given: Any) -> tuple[tuple[str, ...], tuple[Planned
         elif keys - {PARAMETERS} == {"name", "seeds", "folder", "command"}:
             rows.append(_row_of_runs(path, row))
         else:
-            raise ValueError(
+            raise UserError(
                 f"{path}: a row is {row!r:.200}, expected published and source, or name, seeds, "
                 f"folder and command (and {PARAMETERS} if known)"
             )
     names = [row.name for row in rows]
     if twice := [name for name in names if names.count(name) > 1]:
-        raise ValueError(f"{path}: {len(twice)} rows are called {twice[0]!r}: tell them apart")
+        raise UserError(f"{path}: {len(twice)} rows are called {twice[0]!r}: tell them apart")
     return ("Method", "Params (M)"), tuple(rows)
 
 
@@ -145,7 +146,7 @@ def _row_of_runs(path: Path, row: dict[str, Any]) -> PlannedRow:
         or not all(isinstance(seed, int) and not isinstance(seed, bool) for seed in seeds)
         or len(set(seeds)) < len(seeds)
     ):
-        raise ValueError(f"{path}: seeds of {labels[0]} is {seeds!r}, expected different integers")
+        raise UserError(f"{path}: seeds of {labels[0]} is {seeds!r}, expected different integers")
     runs = []
     for seed in seeds:
         of_seed = folder.replace("{seed}", str(seed))
@@ -157,7 +158,7 @@ def _row_of_runs(path: Path, row: dict[str, Any]) -> PlannedRow:
 def _labels(path: Path, name: Any, size: Any) -> tuple[str, str]:
     is_number = isinstance(size, int | float) and not isinstance(size, bool)
     if size is not None and not (is_number and 0 <= size <= 1e6):
-        raise ValueError(f"{path}: {PARAMETERS} is {size!r:.80}, expected a number of millions")
+        raise UserError(f"{path}: {PARAMETERS} is {size!r:.80}, expected a number of millions")
     return one_line(path, "name", name), "–" if size is None else f"{size:.2f}"
 
 
@@ -184,10 +185,10 @@ def one_line(path: Path, key: str, value: Any) -> str:
         value: what should be text.
     """
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{path}: {key} is {value!r}, expected text")
+        raise UserError(f"{path}: {key} is {value!r}, expected text")
     line = " ".join(value.split())
     if not line.isprintable():
-        raise ValueError(f"{path}: {key} is {value!r}, expected printable text")
+        raise UserError(f"{path}: {key} is {value!r}, expected printable text")
     return line
 
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from lightning_modules.settings import flatten
+from lightning_modules.runs.settings import flatten
 from lightning_modules.tables.planned_rows import SEED, label_of
 from lightning_modules.tables.runs import Run
 

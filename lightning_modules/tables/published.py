@@ -4,7 +4,8 @@ import csv
 import io
 from pathlib import Path
 
-from lightning_modules.score_names import HEADINGS
+from lightning_modules.metrics.score_names import HEADINGS
+from mutualformer.errors import UserError
 
 # Millions of parameters; belongs to a method and to no data set.
 PARAMETERS = "params_m"
@@ -26,11 +27,11 @@ def read_published(path: Path) -> dict[str, dict[tuple[str, str], float]]:
         text = path.read_text(encoding="utf-8")
         rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
     except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} is not a CSV file: {error}") from error
+        raise UserError(f"{path} is not a CSV file: {error}") from error
     if not rows or list(rows[0]) != _COLUMNS:
-        raise ValueError(f"{path}: expected the columns {','.join(_COLUMNS)}, and a line per value")
+        raise UserError(f"{path}: expected the columns {','.join(_COLUMNS)}, and a line per value")
     # Methods whose size is published come first in the file, which is no order of a table.
     in_order = [row for row in rows if row["dataset"]] + [row for row in rows if not row["dataset"]]
     methods: dict[str, dict[tuple[str, str], float]] = {}
@@ -38,7 +39,7 @@ def read_published(path: Path) -> dict[str, dict[tuple[str, str], float]]:
         key = (row["dataset"], row["metric"])
         scores = methods.setdefault(row["method"], {})
         if key in scores:
-            raise ValueError(f"{path}: {row['method']} has {row['metric']} of {key[0]!r} twice")
+            raise UserError(f"{path}: {row['method']} has {row['metric']} of {key[0]!r} twice")
         scores[key] = _value(path, row)
     return methods
 
@@ -48,12 +49,12 @@ def _value(path: Path, row: dict[str, str]) -> float:
     of_method = not row["dataset"]
     if (row["metric"] != PARAMETERS) if of_method else (row["metric"] not in HEADINGS):
         known = PARAMETERS if of_method else ", ".join(HEADINGS)
-        raise ValueError(f"{where} is not a score known here, expected {known}")
+        raise UserError(f"{where} is not a score known here, expected {known}")
     try:
         value = float(row["value"])
     except (TypeError, ValueError):
         value = -1.0
     if not 0 <= value <= (1e6 if of_method else 1):
         expected = "a number of millions" if of_method else "a number in [0, 1]"
-        raise ValueError(f"{where} is {row['value']!r}, expected {expected}")
+        raise UserError(f"{where} is {row['value']!r}, expected {expected}")
     return value

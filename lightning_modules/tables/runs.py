@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lightning_modules.results_file import RESULTS_NAME, Results, ResultsError, read_results
+from lightning_modules.runs.results import RESULTS_NAME, Results, ResultsError, read_results
 from lightning_modules.tables.planned_rows import PlannedRow, PlannedRun
 from lightning_modules.tables.table import MissingRun
 

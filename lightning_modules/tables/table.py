@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from lightning_modules.score_names import HEADINGS, LOWER_IS_BETTER
+from lightning_modules.metrics.score_names import HEADINGS, LOWER_IS_BETTER
 
 MISSING = "–"
 PUBLISHED_MARKS = "†‡§¶"

@@ -7,7 +7,8 @@ from typing import Any
 
 import yaml
 
-from lightning_modules.score_names import HEADINGS
+from lightning_modules.metrics.score_names import HEADINGS
+from lightning_modules.runs.yaml_text import load_yaml
 from lightning_modules.tables.planned_rows import (
     PlannedRow,
     label_of,
@@ -15,7 +16,7 @@ from lightning_modules.tables.planned_rows import (
     rows_of_list,
     rows_of_sweep,
 )
-from lightning_modules.yaml_text import load_yaml
+from mutualformer.errors import UserError
 
 _METRICS = ["s_measure", "f_max", "e_max", "mae"]
 _KEYS = {"title", "notes", "datasets", "metrics", "digits", "rows", "sweep", "reference", "plot"}
@@ -71,23 +72,23 @@ def read_table_file(
     content = _read_yaml(path)
     unknown = sorted(map(str, content.keys() - _KEYS))
     if unknown:
-        raise ValueError(f"{path}: unknown key {unknown[0]}, expected {', '.join(sorted(_KEYS))}")
+        raise UserError(f"{path}: unknown key {unknown[0]}, expected {', '.join(sorted(_KEYS))}")
     if ("sweep" in content) == ("rows" in content):
-        raise ValueError(f"{path}: expected either sweep: FILE or rows: [...]")
+        raise UserError(f"{path}: expected either sweep: FILE or rows: [...]")
     if "sweep" in content:
         headings, rows, fill_all = rows_of_sweep(path, content["sweep"], folder, configs)
     else:
         if folder or configs:
-            raise ValueError(f"{path} has no sweep whose folder or configuration could be replaced")
+            raise UserError(f"{path} has no sweep whose folder or configuration could be replaced")
         headings, rows = rows_of_list(path, content["rows"])
         fill_all = None
     _refuse_shared_folders(path, rows)
     digits = content.get("digits", 3)
     if type(digits) is not int or not 1 <= digits <= 6:
-        raise ValueError(f"{path}: digits is {digits!r}, expected an integer from 1 to 6")
+        raise UserError(f"{path}: digits is {digits!r}, expected an integer from 1 to 6")
     plot = content.get("plot")
     if plot is not None and plot not in list(rows[0].values):
-        raise ValueError(f"{path}: plot is {plot!r}, {_expected_axes(rows)}")
+        raise UserError(f"{path}: plot is {plot!r}, {_expected_axes(rows)}")
     return TableFile(
         path=path,
         title=one_line(path, "title", content.get("title")),
@@ -107,25 +108,25 @@ def _read_yaml(path: Path) -> dict[Any, Any]:
     try:
         content = load_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path} holds a {type(content).__name__}, expected a table: a mapping")
+        raise UserError(f"{path} holds a {type(content).__name__}, expected a table: a mapping")
     return content
 
 
 def _list(path: Path, content: dict[Any, Any], key: str, default: list[Any]) -> list[Any]:
     values = content.get(key, default)
     if not isinstance(values, list):
-        raise ValueError(f"{path}: {key} is {values!r}, expected a list")
+        raise UserError(f"{path}: {key} is {values!r}, expected a list")
     return values
 
 
 def _refuse_shared_folders(path: Path, rows: Sequence[PlannedRow]) -> None:
     folders = [run.folder for row in rows for run in row.runs]
     if twice := [folder for folder in folders if folders.count(folder) > 1]:
-        raise ValueError(
+        raise UserError(
             f"{path}: {len(twice)} runs share the folder {twice[0]}, expected one folder per run "
             "(with {seed} in its name)"
         )
@@ -137,7 +138,7 @@ def _read_datasets(
     names = [one_line(path, "datasets", name) for name in _list(path, content, "datasets", [])]
     published = sorted({dataset for row in rows for dataset, _ in row.published or () if dataset})
     if published and not names:
-        raise ValueError(f"{path}: datasets is missing, expected some of {', '.join(published)}")
+        raise UserError(f"{path}: datasets is missing, expected some of {', '.join(published)}")
     return tuple(dict.fromkeys(names))
 
 
@@ -145,7 +146,7 @@ def _read_metrics(path: Path, content: dict[Any, Any]) -> tuple[str, ...]:
     metrics = _list(path, content, "metrics", list(_METRICS))
     for metric in metrics or [None]:
         if metric not in list(HEADINGS):
-            raise ValueError(
+            raise UserError(
                 f"{path}: unknown score {metric!r} in metrics, expected {', '.join(HEADINGS)}"
             )
     return tuple(dict.fromkeys(metrics))
@@ -156,12 +157,12 @@ def _find_reference(path: Path, reference: Any, rows: Sequence[PlannedRow]) -> i
         return None
     axes = rows[0].values
     if not isinstance(reference, dict) or set(reference) != set(axes):
-        raise ValueError(f"{path}: reference is {reference!r}, expected {', '.join(axes)} of a row")
+        raise UserError(f"{path}: reference is {reference!r}, expected {', '.join(axes)} of a row")
     labels = tuple(label_of(reference[axis]) for axis in axes)
     for position, row in enumerate(rows):
         if row.labels == labels:
             return position
-    raise ValueError(
+    raise UserError(
         f"{path}: reference {', '.join(labels)} is not a row, expected one of "
         f"{' | '.join(row.name for row in rows)}"
     )

@@ -12,8 +12,9 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.loggers.logger import rank_zero_experiment
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
+from datamodules.files import write_atomically
 from lightning_modules.tracking.offline import reason_to_stay_offline
-from lightning_modules.write_atomically import write_atomically
+from mutualformer.errors import UserError
 
 RUN_ID_NAME = "wandb_run_id.txt"
 # Seconds. Whatever W&B does not answer by then stays on disk, and training goes on.
@@ -44,7 +45,7 @@ class WandbRunLogger(WandbLogger):
         try:
             import wandb  # noqa: F401
         except ImportError as error:
-            raise ValueError(
+            raise UserError(
                 "trainer.logger is WandbRunLogger, but wandb is not installed, expected it: "
                 "pip install 'mutualformer[wandb]', or leave out the W&B overlay"
             ) from error

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
+from mutualformer.errors import UserError
+
 
 class TokenConvolution(nn.Module):
     """Concatenate token streams along the features and convolve over their grid.
@@ -24,7 +26,7 @@ class TokenConvolution(nn.Module):
     def __init__(self, in_dim: int, out_dim: int, kernel_size: int = 1) -> None:
         super().__init__()
         if kernel_size < 1 or kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size is {kernel_size}, expected an odd number >= 1")
+            raise UserError(f"kernel_size is {kernel_size}, expected an odd number >= 1")
         self.convolution = nn.Conv2d(in_dim, out_dim, kernel_size, padding=kernel_size // 2)
 
     def forward(self, *streams: Tensor, spatial_size: tuple[int, int] | None = None) -> Tensor:
@@ -34,7 +36,7 @@ class TokenConvolution(nn.Module):
         if self.convolution.kernel_size == (1, 1):
             spatial_size = (num_tokens, 1)
         elif spatial_size is None or spatial_size[0] * spatial_size[1] != num_tokens:
-            raise ValueError(
+            raise UserError(
                 f"spatial_size is {spatial_size} for {num_tokens} tokens; a kernel larger than 1 "
                 f"needs (height, width) with height * width = {num_tokens}"
             )

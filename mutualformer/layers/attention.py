@@ -3,7 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mutualformer.ops.cross_diffusion import (
+from mutualformer.errors import UserError
+from mutualformer.ops.cross_diffusion.cross_diffusion import (
     Affinity,
     Backend,
     CrossDiffusionOutput,
@@ -33,7 +34,7 @@ class QueryKeyValue(nn.Module):
     def __init__(self, dim: int, num_heads: int, *, bias: bool = True) -> None:
         super().__init__()
         if num_heads < 1 or dim % num_heads:
-            raise ValueError(
+            raise UserError(
                 f"dim is {dim} and num_heads is {num_heads}, "
                 "expected a num_heads >= 1 that divides dim"
             )

@@ -1,7 +1,7 @@
 """Operations on affinities: cross-diffusion attention and the processes it is built from."""
 
-from mutualformer.ops.affinity_rows import AffinityRows, affinity_rows
-from mutualformer.ops.cross_diffusion import (
+from mutualformer.ops.cross_diffusion.affinity_rows import AffinityRows, affinity_rows
+from mutualformer.ops.cross_diffusion.cross_diffusion import (
     CrossDiffusionOutput,
     cross_diffusion,
     cross_diffusion_residuals,

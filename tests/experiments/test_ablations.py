@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
+from lightning_modules.cli.trial import parse_parameters
 from lightning_modules.main import main
 from lightning_modules.sweep.sweep_file import read_sweep
 from lightning_modules.sweep.trial_name import trial_name
-from lightning_modules.trial_command import parse_parameters
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ABLATIONS = sorted((REPOSITORY / "experiments" / "ablations").glob("*.yaml"))

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from lightning_modules.main import main
-from lightning_modules.score_names import HEADINGS
+from lightning_modules.metrics.score_names import HEADINGS
 from lightning_modules.sweep.sweep_file import read_sweep
 from lightning_modules.tables.table_file import read_table_file
 

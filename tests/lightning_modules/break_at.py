@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from lightning_modules.callbacks.learning_curves import read_curves
-from lightning_modules.results_file import read_results
+from lightning_modules.runs.results import read_results
 
 Injection = Callable[[], None]
 

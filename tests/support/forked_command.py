@@ -19,7 +19,7 @@ import cloudpickle
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
-    ["lightning_modules.command_line", "matplotlib.figure", "matplotlib.backends.backend_agg"]
+    ["lightning_modules.cli.training", "matplotlib.figure", "matplotlib.backends.backend_agg"]
 )
 
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
+from datamodules.files import write_atomically
 from lightning_modules.callbacks import PredictionWriter
 from lightning_modules.metrics import quantise
-from lightning_modules.write_atomically import write_atomically
 
 
 def files(folder):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from datamodules.image_files import read_mask
+from datamodules.reading.image_files import read_mask
 from lightning_modules.evaluation.map_files import (
     MapError,
     pair_maps,

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from lightning_modules.cli.trial import parse_parameters
 from lightning_modules.main import main
 from lightning_modules.sweep.sweep_file import SweepError, read_sweep
 from lightning_modules.sweep.trial_name import trial_name
-from lightning_modules.trial_command import parse_parameters
 
 WriteSweep = Callable[..., Path]
 

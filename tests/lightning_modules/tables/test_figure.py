@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from lightning_modules.main import main
+from lightning_modules.report.table_figure import axis_positions, draw_figure
 from lightning_modules.tables.build_table import build_table
-from lightning_modules.tables.figure import axis_positions, draw_figure
 from lightning_modules.tables.table_file import read_table_file
 
 

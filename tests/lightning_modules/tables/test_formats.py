@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 from rich.console import Console
 
-from lightning_modules.tables.formats import (
+from lightning_modules.report.formats import (
     print_table,
     render_csv,
     render_html,

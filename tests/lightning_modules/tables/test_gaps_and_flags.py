@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_modules.results_file import ResultsError, read_results
+from lightning_modules.runs.results import ResultsError, read_results
 
 from .table_runs import cell, fill, rows_of, table, trial
 

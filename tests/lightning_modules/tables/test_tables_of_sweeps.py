@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lightning_modules.main import main
-from lightning_modules.results_file import read_results
+from lightning_modules.runs.results import read_results
 
 from .table_runs import cell, fill, rows_of, table, trial
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mutualformer import cross_diffusion
-from mutualformer.ops.cross_diffusion import check_cross_diffusion_options
+from mutualformer.ops.cross_diffusion.cross_diffusion import check_cross_diffusion_options
 
 INITIAL_AFFINITIES = ("identity", "average", "cross")
 

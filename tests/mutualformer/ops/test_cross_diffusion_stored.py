@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mutualformer import cross_diffusion
-from mutualformer.ops.cross_diffusion_stored import cross_diffusion_stored
+from mutualformer.ops.cross_diffusion.stored import cross_diffusion_stored
 
 
 @pytest.mark.parametrize(

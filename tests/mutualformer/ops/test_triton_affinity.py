@@ -19,10 +19,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mutualformer import cross_diffusion
 from mutualformer.ops import triton_affinity
-from mutualformer.ops.cross_diffusion import choose_backend
-from mutualformer.ops.cross_diffusion_dense import scaled_logits, symmetric_affinity
+from mutualformer.ops.affinity.triton.triton_affinity import TritonAffinity, is_interpreted
+from mutualformer.ops.cross_diffusion.cross_diffusion import choose_backend
+from mutualformer.ops.cross_diffusion.dense import scaled_logits, symmetric_affinity
 from mutualformer.ops.diffusion import diffuse
-from mutualformer.ops.triton_affinity import TritonAffinity, is_interpreted
 
 HAS_GPU = torch.cuda.is_available()
 DEVICE = "cuda" if HAS_GPU else "cpu"
@@ -404,6 +404,6 @@ def test_nothing_needs_triton_to_be_imported() -> None:
         "import torch, mutualformer\n"
         "tensors = [torch.randn(1, 4, 8)] * 6\n"
         "mutualformer.cross_diffusion(*tensors, epsilon=0.6, num_iterations=1)\n"
-        "assert 'mutualformer.ops.triton_kernels' not in sys.modules\n"
+        "assert 'mutualformer.ops.affinity.triton.kernels' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[3])

@@ -1,0 +1,1 @@
+"""Changes to training samples: geometry, colours, depth values."""

@@ -1,0 +1,82 @@
+"""`mutualformer compare`: is a difference in scores real? Importing this does not import torch."""
+
+import json
+from argparse import Namespace
+from pathlib import Path
+
+from lightning_modules.cli.parser import PlainParser, integer_of_at_least, path_ending_in
+from mutualformer.errors import UserError
+
+_DESCRIPTION = """Say whether two runs, or two sets of saliency maps, differ in their scores.
+
+Each of A and B is the folder of a test run, or a file that evaluate --per-image wrote. Images are
+resampled with replacement, the same ones for A and B (paired bootstrap): the 95 % interval is that
+of B − A, and a difference is called real where it leaves out zero. It tells of the choice of test
+images, not of the random seed of a training: for that, train several times.
+"""
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command; returns its exit code."""
+    options = _parse(arguments)
+    # Late, so that --help and mistakes on the command line do not wait for torch.
+    from lightning_modules.cli.user_errors import exit_on_user_error
+
+    with exit_on_user_error():
+        _compare(options)
+    return 0
+
+
+def _parse(arguments: list[str]) -> Namespace:
+    parser = PlainParser("compare", _DESCRIPTION)
+    parser.add_argument("a", type=Path, metavar="RUN_A")
+    parser.add_argument("b", type=Path, metavar="RUN_B")
+    parser.add_argument(
+        "--resamples",
+        type=integer_of_at_least(100),
+        default=10000,
+        metavar="N",
+        help="bootstrap resamples (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--output",
+        type=path_ending_in(".json"),
+        metavar="FILE.json",
+        help="also write the comparison to a file",
+    )
+    return parser.parse_args(arguments)
+
+
+def _compare(options: Namespace) -> None:
+    from rich.console import Console
+
+    from datamodules.files import write_atomically
+    from lightning_modules.evaluation.paired_bootstrap import compare_scores
+    from lightning_modules.metrics.per_image_files import read_per_image_scores
+    from lightning_modules.report.comparison_report import collect_comparison, print_comparison
+
+    paths = [_table_of(path) for path in (options.a, options.b)]
+    a, b = (read_per_image_scores(path) for path in paths)
+    differences = compare_scores(a, b, options.resamples)
+    comparison = collect_comparison(str(paths[0]), str(paths[1]), a, b, differences)
+    comparison["num_resamples"] = options.resamples
+    print_comparison(comparison, Console())
+    if options.output:
+        text = json.dumps(comparison, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+        try:
+            write_atomically(options.output, lambda file: file.write(text.encode()))
+        except OSError as error:
+            raise UserError(f"{options.output} cannot be written: {error.strerror}") from error
+        print(f"Wrote {options.output}")
+
+
+def _table_of(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    table = path / "per_image_scores.csv"
+    if not table.is_file():
+        raise UserError(
+            f"{path}: no per_image_scores.csv in this folder; expected the folder of a run after "
+            "mutualformer test"
+        )
+    return table

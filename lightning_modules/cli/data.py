@@ -1,0 +1,190 @@
+"""`mutualformer data`: what data sets there are, and what is wrong with them on disk.
+
+Importing this does not import torch.
+"""
+
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from lightning_modules.cli import data_prepare
+from lightning_modules.cli.parser import PlainParser, integer_of_at_least, path_ending_in
+from lightning_modules.report.escape import escape_terminal
+from mutualformer.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_LIST_DESCRIPTION = """Print the catalogue of public data sets: other names, numbers of pairs,
+depth convention, terms, where to get them and what to cite.
+"""
+_CHECK_DESCRIPTION = """Read every file of all data sets below a folder and say what is wrong:
+counts, pairing, unreadable files, sizes, values, depth polarity, constant maps, and images that are
+in a training and a test set.
+
+  mutualformer data check DATA --output check.json --contact-sheet check.png
+
+Folders are found under any name in circulation (see mutualformer data list), nested or not.
+Exit code: 0 all well, 1 something to mend, 2 a mistake on the command line.
+"""
+_MOST_SHOWN = 40
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command; returns its exit code."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_usage())
+        return 0 if arguments else 2
+    if arguments[0] not in _SUBCOMMANDS:
+        known = ", ".join(_SUBCOMMANDS)
+        print(
+            f"error: unknown subcommand {arguments[0]!r}, expected one of {known}; "
+            "try mutualformer data --help",
+            file=sys.stderr,
+        )
+        return 2
+    return _SUBCOMMANDS[arguments[0]][0](arguments[1:])
+
+
+def _usage() -> str:
+    lines = [f"  {name:<9} {purpose}" for name, (_, purpose) in _SUBCOMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: mutualformer data <subcommand> [options]",
+            "",
+            "subcommands:",
+            *lines,
+            "",
+            "mutualformer data <subcommand> --help lists the options of a subcommand.",
+        ]
+    )
+
+
+def _run_list(arguments: list[str]) -> int:
+    parser = PlainParser("data list", _LIST_DESCRIPTION)
+    _add_output(parser, "write the catalogue, with all fields")
+    options = parser.parse_args(arguments)
+    from lightning_modules.cli.user_errors import exit_on_user_error
+
+    with exit_on_user_error():
+        from rich.console import Console
+
+        from datamodules.catalogue import read_catalogue
+        from lightning_modules.report.data_tables import catalogue_json, catalogue_tables
+
+        entries = read_catalogue()
+        console = _wide(Console())
+        for table in catalogue_tables(entries):
+            console.print(table)
+        if options.output:
+            _write(options.output, catalogue_json(entries).encode())
+    return 0
+
+
+def _run_check(arguments: list[str]) -> int:
+    options = _parse_check(arguments)
+    # Late, so that --help and mistakes on the command line do not wait for torch.
+    from lightning_modules.cli.user_errors import exit_on_user_error
+
+    with exit_on_user_error():
+        return _check(options)
+
+
+def _parse_check(arguments: list[str]) -> Namespace:
+    parser = PlainParser("data check", _CHECK_DESCRIPTION)
+    parser.add_argument("root", type=Path, metavar="ROOT")
+    _add_output(parser, "write all findings and what was seen of each data set")
+    parser.add_argument(
+        "--contact-sheet",
+        type=path_ending_in(".png"),
+        metavar="FILE.png",
+        help="draw samples of every data set",
+    )
+    parser.add_argument(
+        "--workers",
+        type=integer_of_at_least(0),
+        default=min(8, os.cpu_count() or 1),
+        metavar="N",
+        help="processes that read beside this one (default: %(default)s)",
+    )
+    return parser.parse_args(arguments)
+
+
+def _check(options: Namespace) -> int:
+    import torch
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from datamodules.check import check_root, draw_contact_sheet
+    from lightning_modules.report.data_tables import check_json, check_table
+
+    # Images are small: threads would wait for each other longer than they work; use --workers.
+    torch.set_num_threads(1)
+    with Progress(console=Console(stderr=True)) as progress:
+        report = check_root(
+            options.root,
+            options.workers,
+            lambda inspections, total: progress.track(inspections, total, description="Reading"),
+        )
+    outputs: dict[Path, bytes] = {}
+    if options.output:
+        outputs[options.output] = check_json(report).encode()
+    console = _wide(Console())
+    console.print(check_table(report))
+    findings = report.findings
+    for finding in findings[:_MOST_SHOWN]:
+        # As plain text: brackets in a file's name are no markup.
+        kind = "error" if finding.is_error else "notice"
+        print(f"{kind}: {escape_terminal(finding.message)}")
+    if len(findings) > _MOST_SHOWN:
+        rest = len(findings) - _MOST_SHOWN
+        print(f"… and {rest} more findings; --output FILE.json holds all of them")
+    print(_summary(report.num_errors, len(findings)))
+    for path, content in outputs.items():
+        _write(path, content)
+    if options.contact_sheet:
+        page = draw_contact_sheet(report)
+        _write_with(options.contact_sheet, partial(page.save, format="PNG"))
+    return 1 if report.num_errors else 0
+
+
+def _summary(num_errors: int, num_findings: int) -> str:
+    notices = num_findings - num_errors
+    if not num_errors:
+        return f"Nothing to mend, {notices} notice(s)."
+    return f"{num_errors} error(s) to mend, {notices} notice(s)."
+
+
+def _add_output(parser: PlainParser, purpose: str) -> None:
+    parser.add_argument("--output", type=path_ending_in(".json"), metavar="FILE.json", help=purpose)
+
+
+def _wide(console: "Console") -> "Console":
+    if not console.is_terminal:
+        console.width = max(console.width, 150)
+    return console
+
+
+def _write(path: Path, content: bytes) -> None:
+    _write_with(path, lambda file: file.write(content))
+
+
+def _write_with(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    from datamodules.files import write_atomically
+
+    try:
+        write_atomically(path, write)
+    except OSError as error:
+        raise UserError(f"{error.filename} cannot be written: {error.strerror}") from error
+    print(f"Wrote {path}")
+
+
+_SUBCOMMANDS = {
+    "list": (_run_list, "the public data sets that are known here"),
+    "check": (_run_check, "what is wrong with the data sets below a folder"),
+    "prepare": (data_prepare.run, "pack data sets into one layout, verified"),
+}

@@ -1,0 +1,121 @@
+"""`mutualformer export`: a trained network for inference. Importing this does not import torch."""
+
+from argparse import Namespace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from lightning_modules.cli.parser import PlainParser, integer_of_at_least
+from mutualformer.errors import UserError
+
+_DESCRIPTION = """Write a trained network as files that other programs read.
+
+config.json         settings, input and output conventions, version, commit and data settings
+model.safetensors   weights: MutualFormerNetwork.from_pretrained(FOLDER) loads them
+model.onnx          the network as a graph from (rgb, depth) to logits, for any batch size and one
+                    image size; compared with PyTorch in onnxruntime before anything is written
+
+RUN is the folder of a run, of which the best checkpoint is taken as test does, or a checkpoint:
+
+  mutualformer export runs/quickstart
+  mutualformer export runs/quickstart/checkpoints/last.ckpt --output exported --format safetensors
+"""
+# What a network that is used elsewhere must be given; folders on this machine are left out.
+_DATA_SETTINGS = ("image_size", "second_modality", "depth_channels", "depth_range", "invalid_depth")
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command; returns its exit code."""
+    options = _parse(arguments)
+    # Late, so that --help and mistakes on the command line do not wait for torch.
+    from lightning_modules.cli.user_errors import exit_on_user_error
+
+    with exit_on_user_error():
+        _export(options)
+    return 0
+
+
+def _parse(arguments: list[str]) -> Namespace:
+    parser = PlainParser("export", _DESCRIPTION)
+    add = parser.add_argument
+    add("run", type=Path, metavar="RUN", help="folder of a run, or a checkpoint")
+    add(
+        "--output",
+        type=Path,
+        metavar="FOLDER",
+        help="a new folder (default: export in the folder of the run)",
+    )
+    add(
+        "--format",
+        choices=("all", "safetensors", "onnx"),
+        default="all",
+        help="which of the two, beside config.json (default: %(default)s)",
+    )
+    add(
+        "--image-size",
+        type=integer_of_at_least(1),
+        metavar="N",
+        help="side of the images that the ONNX graph takes, in pixels (default: that of training)",
+    )
+    options = parser.parse_args(arguments)
+    if options.output is None:
+        if options.run.is_file():
+            parser.error(f"{options.run} is a checkpoint, expected --output FOLDER with it")
+        options.output = options.run / "export"
+    missing = [x for x in ("onnx", "onnxscript", "onnxruntime") if find_spec(x) is None]
+    if options.format != "safetensors" and missing:
+        parser.error(
+            f"ONNX needs {', '.join(missing)}: pip install 'mutualformer[export]', or give "
+            "--format safetensors"
+        )
+    return options
+
+
+def _export(options: Namespace) -> None:
+    from lightning_modules.runs.checkpoints import build_network, find_checkpoint, read_checkpoint
+    from lightning_modules.runs.onnx_graph import write_onnx
+    from lightning_modules.runs.provenance import git_state
+    from mutualformer.network.pretrained import new_folder, write_config, write_weights
+
+    if not options.run.exists():
+        raise UserError(f"{options.run}: no such folder or file, expected the folder of a run")
+    path = find_checkpoint(options.run) if options.run.is_dir() else options.run
+    with new_folder(options.output) as folder:
+        checkpoint = read_checkpoint(path)
+        network = build_network(checkpoint, path)
+        training = _describe_training(checkpoint, path)
+        config = {**network.describe(), "git": git_state(), "training": training}
+        if options.format != "onnx":
+            write_weights(folder, network.state_dict())
+        if options.format != "safetensors":
+            image_size = options.image_size or training["data"].get("image_size")
+            if image_size is None:
+                raise UserError(f"{path} does not say its image size: give it with --image-size")
+            print(f"Writing an ONNX graph for {image_size} × {image_size} pixels: a minute or more")
+            config["onnx"] = write_onnx(network, folder / "model.onnx", image_size)
+        write_config(folder, config)
+        written = sorted(file.name for file in folder.iterdir())
+    print(f"Wrote {', '.join(written)} to {options.output}, of {path}")
+    if "onnx" in config:
+        onnx = config["onnx"]
+        print(
+            f"ONNX: {onnx['image_size']} × {onnx['image_size']} pixels; logits differ from "
+            f"PyTorch's by at most {onnx['max_difference']:.1e}"
+        )
+
+
+def _describe_training(checkpoint: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Collect what the checkpoint says of its training, without names of folders."""
+    provenance = checkpoint.get("provenance", {})
+    config = provenance.get("config", {})
+    data = config.get("data", {}).get("init_args", {})
+    return {
+        "checkpoint": path.name,
+        "epoch": checkpoint.get("epoch"),
+        "step": checkpoint.get("global_step"),
+        "seed": config.get("seed_everything"),
+        "version": provenance.get("version"),
+        "git": provenance.get("git"),
+        "packages": provenance.get("packages"),
+        "data": {name: data[name] for name in _DATA_SETTINGS if name in data},
+    }

@@ -1,0 +1,123 @@
+"""`mutualformer table`: the tables and plots of a paper. Importing this does not import torch."""
+
+import sys
+from argparse import Namespace
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+from lightning_modules.cli.parser import PlainParser, integer_of_at_least, path_ending_in
+from mutualformer.errors import UserError
+
+_DESCRIPTION = """Make a table, or a plot, of runs beside published numbers, as FILE defines it.
+
+  mutualformer table experiments/tables/epsilon.yaml --output epsilon.tex --plot epsilon.png
+
+Runs are read from their folders below the working directory. A cell without a run is shown as
+missing, with the command that fills it. A row made with other code, protocol, data or settings than
+its neighbours is marked. Exit code: 0, also with missing runs; 2 if the definition is wrong, or if
+results are damaged or incomplete, which are named below the table.
+"""
+# Of what is printed to a file or a pipe.
+_WIDTH = 140
+_SUFFIXES = {"markdown": ".md", "latex": ".tex", "csv": ".csv", "html": ".html"}
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command; returns its exit code."""
+    options = _parse(arguments)
+    # Late, so that --help and mistakes on the command line do not wait for Lightning.
+    from lightning_modules.cli.user_errors import exit_on_user_error
+
+    with exit_on_user_error():
+        problems = _make(options)
+    return 2 if problems else 0
+
+
+def _parse(arguments: list[str]) -> Namespace:
+    parser = PlainParser("table", _DESCRIPTION)
+    add = parser.add_argument
+    add("file", type=Path, metavar="FILE", help="such as experiments/tables/epsilon.yaml")
+    add(
+        "--format",
+        choices=["terminal", *_SUFFIXES],
+        default="terminal",
+        help="of what is printed (default: %(default)s)",
+    )
+    add(
+        "--output",
+        type=path_ending_in(*_SUFFIXES.values()),
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="also write the table, by suffix: .md .tex .csv .html; repeat for several",
+    )
+    add(
+        "--plot",
+        type=path_ending_in(".png", ".svg"),
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="also draw the scores over the varied parameter: .png .svg; repeat for several",
+    )
+    add("--folder", type=Path, metavar="DIR", help="of the sweep's trials, instead of its own")
+    add(
+        "--config",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="of the sweep's trials, in the commands of missing runs, instead of its own; repeat",
+    )
+    add(
+        "--resamples",
+        type=integer_of_at_least(100),
+        default=2000,
+        metavar="N",
+        help="bootstrap resamples of the intervals (default: %(default)s)",
+    )
+    return parser.parse_args(arguments)
+
+
+def _make(options: Namespace) -> bool:
+    """Make what is asked for; returns whether some results could not be used."""
+    from rich.console import Console
+
+    from datamodules.files import write_atomically
+    from lightning_modules.report.formats import RENDERERS, print_table
+    from lightning_modules.report.table_figure import draw_figure
+    from lightning_modules.tables.build_table import build_table
+    from lightning_modules.tables.table_file import read_table_file
+
+    file = read_table_file(options.file, folder=options.folder, configs=options.config)
+    if options.plot and file.plot is None:
+        raise UserError(f"{file.path} has no plot: NAME, expected the varied parameter to draw")
+    table = build_table(file, options.resamples)
+    # Everything is made before anything is written.
+    outputs = [(path, RENDERERS[path.suffix](table).encode()) for path in options.output]
+    outputs += [(path, draw_figure(file, table, path.suffix)) for path in options.plot]
+    # Before anything is printed: a pager that is left early ends the command.
+    for path, content in outputs:
+        try:
+            write_atomically(path, partial(_write, content))
+        except OSError as error:
+            raise UserError(f"{path} cannot be written: {error.strerror}") from error
+    if options.format == "terminal":
+        console = Console()
+        if not console.is_terminal:
+            console.width = max(console.width, _WIDTH)
+        print_table(table, console)
+    else:
+        print(RENDERERS[_SUFFIXES[options.format]](table), end="")
+    for path, _ in outputs:
+        print(f"Wrote {path}", file=sys.stderr)
+    if table.problems and options.format == "terminal":
+        print("error: results are damaged or incomplete, see above", file=sys.stderr)
+    elif table.problems:
+        for problem in table.problems:
+            print(f"error: {problem}", file=sys.stderr)
+    return bool(table.problems)
+
+
+def _write(content: bytes, file: BinaryIO) -> None:
+    file.write(content)

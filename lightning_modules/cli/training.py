@@ -1,0 +1,288 @@
+"""The training commands `fit`, `validate`, `test` and `predict`, through LightningCLI."""
+
+import copy
+import itertools
+import logging
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+from jsonargparse import get_loader, set_loader
+from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from lightning_modules.callbacks import (
+    AffinityMaps,
+    ContactSheet,
+    EqualForwardPasses,
+    LearningCurves,
+    PerImageScoresWriter,
+    PredictionWriter,
+    ResultsWriter,
+    RunCheckpoint,
+    StepSeed,
+    StopSignals,
+    requeue_if_asked,
+)
+from lightning_modules.callbacks.run_config_writer import RunConfigWriter
+from lightning_modules.cli.faults import exit_on_fault
+from lightning_modules.cli.user_errors import exit_on_user_error
+from lightning_modules.runs.checkpoints import (
+    AtomicCheckpointIO,
+    Resume,
+    check_checkpoint,
+    checkpoint_to_continue,
+    find_checkpoint,
+)
+from lightning_modules.runs.yaml_text import load_yaml
+from lightning_modules.saliency_module import SaliencyModule
+from lightning_modules.tracking import WandbRunLogger
+from mutualformer.errors import UserError
+
+# Of jsonargparse, which knows 1e-3 for a number.
+_LOADER = get_loader("yaml")
+DEFAULT_RUN_FOLDER = "runs/unnamed"
+
+
+class BriefParser(LightningArgumentParser):
+    """Report a mistake in one message, without the pages of usage that come before it."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Print the message and exit with code 2."""
+        lines = [line.strip() for line in message.splitlines() if line.strip()]
+        print(f"error: {' '.join(lines)}", file=sys.stderr)
+        raise SystemExit(2)
+
+
+class MutualFormerCLI(LightningCLI):
+    """Lightning's command line with one folder per run.
+
+    The run folder is `trainer.default_root_dir`: configuration, checkpoints, logs, results and
+    maps all land there.
+
+    Args:
+        arguments: the command and its options.
+        parser_class: how mistakes in them are reported.
+    """
+
+    def __init__(
+        self, arguments: list[str], parser_class: type[LightningArgumentParser] = BriefParser
+    ) -> None:
+        set_loader("yaml", _load_yaml, exceptions=(yaml.YAMLError,))
+        super().__init__(
+            SaliencyModule,
+            LightningDataModule,
+            subclass_mode_data=True,
+            save_config_callback=RunConfigWriter,
+            seed_everything_default=0,
+            trainer_defaults={
+                "callbacks": [
+                    EqualForwardPasses(),
+                    StepSeed(),
+                    StopSignals(),
+                    LearningCurves(),
+                    PerImageScoresWriter(),
+                    # Last: where the results are, the test is complete.
+                    ResultsWriter(),
+                ]
+            },
+            auto_configure_optimizers=False,
+            parser_class=parser_class,
+            parser_kwargs={"allow_abbrev": False},
+            args=arguments,
+        )
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Name a configuration that cannot be read, which the parser does not."""
+        for word, following in itertools.pairwise([*args, ""]):
+            option, equals, value = word.partition("=")
+            if option in ("--config", "-c"):
+                _check_configuration(Path(value if equals else following))
+        super().parse_arguments(parser, args)
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the outputs of a run, each configurable under its own name."""
+        parser.set_defaults({"trainer.default_root_dir": DEFAULT_RUN_FOLDER})
+        parser.add_lightning_class_args(RunCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(PredictionWriter, "predictions")
+        parser.add_lightning_class_args(ContactSheet, "contact_sheet")
+        parser.add_lightning_class_args(AffinityMaps, "affinity_maps")
+
+    def _prepare_subcommand_parser(
+        self, klass: type, subcommand: str, **kwargs: Any
+    ) -> LightningArgumentParser:
+        """Add what only one command has."""
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        if subcommand == "fit":
+            parser.add_argument(
+                "--test_after_fit",
+                type=bool,
+                default=False,
+                help="Afterwards, score the best checkpoint on the test sets.",
+            )
+            parser.add_argument(
+                "--resume",
+                type=Resume,
+                default="auto",
+                help="auto: continue the run in the folder, if there is one; never: refuse to.",
+            )
+        return parser
+
+    def _parse_ckpt_path(self) -> None:
+        """Keep what the user typed: Lightning would let the checkpoint's settings win over it."""
+
+    def _set_seed(self) -> None:
+        """Refuse a seed that is none, and set it."""
+        self.check_seed()
+        super()._set_seed()
+
+    def check_seed(self) -> None:
+        """Raise ``ValueError`` for a seed outside the range of the libraries' generators."""
+        seed = self._get(self.config, "seed_everything")
+        if not 0 <= seed < 2**32:
+            raise UserError(f"seed_everything is {seed}, expected an integer in [0, 2^32)")
+
+    def before_instantiate_classes(self) -> None:
+        """Check the run folder and the checkpoint before anything expensive is built."""
+        config = self.config[self.config.subcommand]
+        if self.config.subcommand in ("validate", "predict"):
+            config.trainer.logger = False  # these have nothing to keep
+        folder = Path(config.trainer.default_root_dir)
+        if self.config.subcommand == "fit":
+            if not config.ckpt_path:
+                self._continue_run(folder)
+        elif not config.ckpt_path:
+            config.ckpt_path = str(find_checkpoint(folder))
+        self._checkpoint = None
+        if config.ckpt_path:
+            may_run_code = config.weights_only is False
+            self._checkpoint = check_checkpoint(Path(config.ckpt_path), may_run_code)
+        if self.config.subcommand == "test":
+            config.verbose = False  # ResultsWriter prints the table
+
+    def _continue_run(self, folder: Path) -> None:
+        config = self.config[self.config.subcommand]
+        # Other processes are started while the first may already be writing.
+        first_process = int(os.environ.get("LOCAL_RANK", 0)) == 0
+        resume: Resume = config.resume if first_process else "auto"
+        checkpoint = checkpoint_to_continue(folder, self._resolved_config(), resume)
+        if checkpoint is not None:
+            config.ckpt_path = str(checkpoint)
+            if first_process:
+                print(f"Continuing the run in {folder} from {checkpoint.name}", file=sys.stderr)
+
+    def _resolved_config(self) -> dict[str, Any]:
+        subcommand = self.config.subcommand
+        text = self._parser(subcommand).dump(self.config[subcommand], skip_none=False)
+        return yaml.safe_load(text)
+
+    def before_fit(self) -> None:
+        """Check checkpoint and data before the trainer creates anything in the run folder."""
+        if self._checkpoint is not None:
+            # Lightning asks the model too late under FSDP, when it has loaded the weights.
+            self.model.on_load_checkpoint(self._checkpoint)
+            self._checkpoint = None  # Lightning reads it anew: two at once may be much
+        self.datamodule.setup(self.subcommand)
+        if self._tests_after_fit:
+            self.datamodule.setup("test")
+            # Sharding changes a model for good: what is tested later has to be another one.
+            sharded = isinstance(self.trainer.strategy, FSDPStrategy | ModelParallelStrategy)
+            self._model_to_test = copy.deepcopy(self.model) if sharded else self.model
+
+    before_validate = before_test = before_predict = before_fit
+
+    def after_fit(self) -> None:
+        """Test in the same process, so that the scores reach the same logger, if asked to."""
+        if self._tests_after_fit:
+            self.trainer.test(
+                self._model_to_test,
+                datamodule=self.datamodule,
+                ckpt_path=find_checkpoint(Path(self.trainer.default_root_dir)),
+                weights_only=True,
+                verbose=False,  # ResultsWriter prints the table
+            )
+
+    @property
+    def _tests_after_fit(self) -> bool:
+        return bool(self.config[self.subcommand].get("test_after_fit"))
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run it; a Slurm job that stopped ahead of its time limit is queued again."""
+        try:
+            super()._run_subcommand(subcommand)
+        except SIGTERMException:
+            requeue_if_asked(self.trainer)
+            raise
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Build the trainer; `fit` always logs to CSV files in the run folder, unless told not to.
+
+        Other loggers come on top of that; one for W&B is told which folder the run has.
+        """
+        trainer = self.config_init[self.config.subcommand].trainer
+        given = trainer.logger
+        loggers = [] if given in (None, True, False) else given
+        loggers = loggers if isinstance(loggers, list) else [loggers]
+        for logger in loggers:
+            if isinstance(logger, WandbRunLogger):
+                logger.use_folder(Path(trainer.default_root_dir))
+        # Only fit has curves to keep.
+        if self.config.subcommand == "fit" and given is not False:
+            loggers = [CSVLogger(trainer.default_root_dir, "logs"), *loggers]
+        plugins = trainer.plugins or []
+        plugins = [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()]
+        return super().instantiate_trainer(**kwargs, logger=loggers or False, plugins=plugins)
+
+
+def _load_yaml(text: str) -> Any:
+    return load_yaml(text, _LOADER)
+
+
+def _check_configuration(path: Path) -> None:
+    if not path.is_file():
+        return  # the parser says so
+    try:
+        content = _load_yaml(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"--config {path} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"--config {path} is not valid YAML: {reason}") from error
+    if not isinstance(content, dict):
+        raise UserError(
+            f"--config {path} holds a {type(content).__name__}, expected settings: a mapping"
+        )
+
+
+def run(arguments: list[str]) -> int:
+    """Run one training command; returns its exit code."""
+    silence_what_users_cannot_act_on()
+    with exit_on_fault(), exit_on_user_error():
+        MutualFormerCLI(arguments)
+    return 0
+
+
+def silence_what_users_cannot_act_on() -> None:
+    """Hide the warnings of libraries about what is as it should be."""
+    # Scores are already reduced over processes when they are logged.
+    warnings.filterwarnings("ignore", message=r".*recommended to use `self.log.*sync_dist=True")
+    # How many cores to load data with is the user's decision, and 0 is right for small scenes.
+    warnings.filterwarnings("ignore", message=r".*does not have many workers.*")
+    # The entry point hands over the very arguments of the process.
+    warnings.filterwarnings("ignore", message=r"LightningCLI's args parameter is intended")
+    warnings.filterwarnings("ignore", message=r".*LeafSpec.*is deprecated")
+    # The data module resumes exactly, in a way that Lightning does not know.
+    warnings.filterwarnings("ignore", message=r".*your dataloader is not resumable")
+    # A run without validation is the user's choice.
+    warnings.filterwarnings("ignore", message=r"Total length of `list` across ranks is zero")
+    # Continuing a run in its own folder is what --ckpt_path last.ckpt is for.
+    warnings.filterwarnings("ignore", message=r"Checkpoint directory .* exists and is not empty")
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
+        lambda record: "Tip:" not in record.getMessage()
+    )

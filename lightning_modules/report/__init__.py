@@ -1,0 +1,1 @@
+"""Whatever prints or draws."""

@@ -1,0 +1,200 @@
+"""Scores over a varied parameter, as a figure."""
+
+import io
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from lightning_modules.tables.planned_rows import label_of
+from lightning_modules.tables.table import Cell, Table, heading
+from lightning_modules.tables.table_file import TableFile
+from mutualformer.errors import UserError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
+
+# Okabe and Ito's colours, which differ for colour-blind readers too; shapes differ in grey.
+_COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
+_MARKERS = "osD^vPX"
+_INK = "#1e2024"
+_PALE_INK = "#5a5e66"
+# Lines are set apart by this part of the axis, so that error bars do not hide each other.
+_DODGE = 0.016
+_PANEL_SIZE = (2.5, 2.3)  # inches
+_SYMBOLS = {"epsilon": "ε", "num_iterations": "T"}
+
+
+def draw_figure(file: TableFile, table: Table, suffix: str) -> bytes:
+    """Draw every score over the parameter that the definition names under `plot`.
+
+    One panel per data set and score, one line per combination of the other varied parameters;
+    bars are the standard deviation over seeds. An infinite value stands at the right end.
+
+    Args:
+        file: the definition; its `plot` names a varied parameter.
+        table: made from it.
+        suffix: `.png` or `.svg`.
+
+    Raises:
+        ValueError: no run has results yet.
+    """
+    # Late: it takes a second, and only this function needs it. Not pyplot, which keeps figures.
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    assert file.plot is not None
+    cells = [cell for row in table.rows for cell in row.cells]
+    if all(cell.value is None for cell in cells):
+        raise UserError(f"{file.path}: no run has results yet, so there is nothing to plot")
+    values = [row.values[file.plot] for row in file.rows]
+    positions = axis_positions(values)
+    lines: dict[str, list[int]] = {}
+    for index, row in enumerate(file.rows):
+        rest = [(axis, value) for axis, value in row.values.items() if axis != file.plot]
+        name = ", ".join(f"{axis} = {label_of(value)}" for axis, value in rest)
+        lines.setdefault(name, []).append(index)
+    span = max(positions) - min(positions) or 1.0
+
+    num_columns = len(file.metrics)
+    num_rows = len(table.columns) // num_columns
+    # Names of data sets and values may hold $, which would start a formula.
+    with rc_context({"text.parse_math": False, "font.size": 9, "text.color": _INK}):
+        size = (_PANEL_SIZE[0] * num_columns, _PANEL_SIZE[1] * num_rows + 0.6)
+        layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06, wspace=0.04)
+        figure = Figure(figsize=size, layout=layout)
+        panels = figure.subplots(num_rows, num_columns, squeeze=False).flat
+        for column, panel in enumerate(panels):
+            for number, rows in enumerate(lines.values()):
+                offset = _DODGE * span * (number - (len(lines) - 1) / 2)
+                rows = sorted(rows, key=lambda row: positions[row])
+                points = [
+                    (
+                        positions[row] + offset,
+                        table.rows[row].cells[column],
+                        _is_infinite(values[row]),
+                    )
+                    for row in rows
+                ]
+                _draw_line(panel, points, number)
+            _label_axes(panel, heading(table.columns[column][1]), file.plot, values, positions)
+            if len(table.datasets) > 1:
+                panel.set_title(table.columns[column][0], fontsize=9)
+        if len(lines) > 1:
+            figure.legend(
+                handles=[_legend_entry(number, name) for number, name in enumerate(lines)],
+                loc="outside upper center",
+                ncols=min(len(lines), num_columns),
+                frameon=False,
+            )
+        figure.supxlabel(_caption(table), fontsize=8, color=_PALE_INK)
+        content = io.BytesIO()
+        figure.savefig(content, format=suffix.removeprefix("."), dpi=200)
+    return content.getvalue()
+
+
+def axis_positions(values: Sequence[Any]) -> list[float]:
+    """Return where values stand on the axis.
+
+    Numbers stand at their value; beside ``inf``, positive ones at their logarithm, so that counts
+    such as 1, 2, 4 are evenly spaced, and ``inf`` one gap to their right. Values that are no
+    numbers are evenly spaced.
+
+    >>> axis_positions([1, 2, 4, "inf"]), axis_positions([0.0, 0.5]), axis_positions(["a", "b"])
+    ([0.0, 1.0, 2.0, 3.0], [0.0, 0.5], [0.0, 1.0])
+    """
+    numbers = [_number(value) for value in values]
+    known = [number for number in numbers if number is not None]
+    if len(known) < len(numbers):
+        labels = list(dict.fromkeys(map(label_of, values)))
+        return [float(labels.index(label_of(value))) for value in values]
+    if all(map(math.isfinite, known)):
+        return known
+    if min(known) > 0:
+        known = [math.log2(number) for number in known]
+    finite = sorted({number for number in known if math.isfinite(number)}) or [0.0]
+    gaps = [right - left for left, right in zip(finite, finite[1:], strict=False)] or [1.0]
+    return [number if math.isfinite(number) else finite[-1] + max(gaps) for number in known]
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or (isinstance(value, str) and value not in ("inf", ".inf")):
+        return None
+    if not isinstance(value, str | int | float):
+        return None
+    return float(str(value).removeprefix("."))
+
+
+def _is_infinite(value: Any) -> bool:
+    return _number(value) == math.inf
+
+
+def _style(number: int) -> dict[str, Any]:
+    return {
+        "color": _COLOURS[number % len(_COLOURS)],
+        "marker": _MARKERS[number % len(_MARKERS)],
+        "markersize": 5,
+        "markeredgecolor": "white",
+        "markeredgewidth": 0.6,
+    }
+
+
+def _legend_entry(number: int, name: str) -> "Line2D":
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], label=name, linewidth=1.4, **_style(number))
+
+
+def _caption(table: Table) -> str:
+    cells = [cell for row in table.rows for cell in row.cells]
+    parts = [f"Data set: {table.datasets[0][0]}."] if len(table.datasets) == 1 else []
+    if any(cell.std is not None for cell in cells):
+        seeds = max(cell.num_seeds for cell in cells)
+        fewer = any(0 < cell.num_seeds < seeds for cell in cells)
+        count = f"{'up to ' if fewer else ''}{seeds}"
+        parts.append(f"Mean of {count} seeds; bars: ± 1 standard deviation.")
+    return " ".join(parts)
+
+
+def _draw_line(panel: "Axes", points: Sequence[tuple[float, Cell, bool]], number: int) -> None:
+    style = _style(number)
+    known = [
+        (x, cell.value, cell.std, infinite)
+        for x, cell, infinite in points
+        if cell.value is not None
+    ]
+    if not known:
+        return
+    x, y, std, infinite = zip(*known, strict=True)
+    panel.errorbar(
+        x,
+        y,
+        yerr=[deviation or 0.0 for deviation in std],
+        linestyle="none",
+        elinewidth=1.1,
+        capsize=2.5,
+        zorder=3,
+        **style,
+    )
+    finite = infinite.count(False)
+    line = {"color": style["color"], "linewidth": 1.4, "zorder": 2}
+    panel.plot(x[:finite], y[:finite], **line)
+    # Between the last finite value and infinity there is no scale.
+    panel.plot(x[max(finite - 1, 0) :], y[max(finite - 1, 0) :], linestyle=":", **line)
+
+
+def _label_axes(
+    panel: "Axes", score: str, axis: str, values: Sequence[Any], positions: Sequence[float]
+) -> None:
+    ticks = {
+        position: "∞" if _is_infinite(value) else label_of(value)
+        for value, position in zip(values, positions, strict=True)
+    }
+    panel.set_xticks(list(ticks), list(ticks.values()))
+    panel.set_xlabel(f"{_SYMBOLS[axis]} ({axis})" if axis in _SYMBOLS else axis)
+    panel.set_ylabel(score)
+    panel.locator_params(axis="y", nbins=5)
+    panel.grid(axis="y", alpha=0.25, linewidth=0.6)
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.margins(x=0.07, y=0.1)

@@ -1,0 +1,195 @@
+"""Checkpoints of a run: written whole, checked before they are used, continued on request."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import yaml
+from lightning.pytorch.plugins import TorchCheckpointIO
+from torch import Tensor
+
+from lightning_modules.runs.settings import flatten, has_effect
+from datamodules.files import write_atomically
+from lightning_modules.runs.yaml_text import load_yaml
+from lightning_modules.runs.zip_checksums import describe_damage
+from mutualformer import MutualFormerNetwork, __version__
+from mutualformer.network.pretrained import check_version, describe_mismatch, why_unreadable
+from mutualformer.errors import UserError
+
+Resume = Literal["auto", "never"]
+_NETWORKS = ("mutualformer.MutualFormerNetwork", "mutualformer.network.MutualFormerNetwork")
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Write a checkpoint beside its place, then rename it: a kill meanwhile keeps the old one."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        """Write the file, or leave an earlier one as it was.
+
+        Raises:
+            ValueError: the file cannot be written: no space, or no permission.
+        """
+        try:
+            write_atomically(Path(path), lambda file: torch.save(checkpoint, file))
+        except (OSError, RuntimeError) as error:  # torch raises RuntimeError when a write fails
+            raise UserError(
+                f"{path} cannot be written: {_first_cause(error)}. An earlier checkpoint is as it "
+                "was: make room, then run the same command again"
+            ) from error
+
+
+def _first_cause(error: BaseException) -> str:
+    """Tell what was raised first: of a full disk, torch reports only an "unexpected pos"."""
+    while (earlier := error.__cause__ or error.__context__) is not None:
+        error = earlier
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def find_checkpoint(folder: Path) -> Path:
+    """Return the best checkpoint of a run, or the last one of a run without validation.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for name in ("best.ckpt", "last.ckpt"):
+        path = folder / "checkpoints" / name
+        if path.exists():
+            return path
+    raise UserError(
+        f"no checkpoint in {folder / 'checkpoints'}: train first with mutualformer fit, or give "
+        "one with --ckpt_path (to export: in place of the folder)"
+    )
+
+
+def check_checkpoint(path: Path, may_run_code: bool = False) -> dict[str, Any] | None:
+    """Refuse what is no readable checkpoint, or one of a newer version.
+
+    Args:
+        path: a file, or the folder of a sharded checkpoint, which is not looked into: only the
+            strategy that wrote it can read it.
+        may_run_code: whether the user trusts a sharded checkpoint, which torch unpickles.
+
+    Returns:
+        The checkpoint; None if it is sharded.
+
+    Raises:
+        ValueError: see :func:`read_checkpoint`; or it is sharded, and not trusted.
+    """
+    if not path.exists():
+        raise UserError(f"--ckpt_path is {path}, but there is no such file")
+    if not (path / "meta.pt").is_file():  # which Lightning, too, knows a sharded one by
+        return read_checkpoint(path)
+    if not may_run_code:
+        raise UserError(
+            f"{path} is a sharded checkpoint, which can run code when it is read: if it is your "
+            "own, or of somebody whose scripts you would run, give --weights_only=false"
+        )
+    return None
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint without executing anything that it may hold.
+
+    Raises:
+        ValueError: it is none, cut, or of a newer version; names another one if there is.
+    """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder, expected the file of a checkpoint")
+    try:
+        if damage := describe_damage(path):
+            raise UserError(damage)
+        # Not mapped into memory, which would not notice that a tensor is cut.
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises nearly anything for a damaged file
+        other = path.with_name("best.ckpt" if path.name == "last.ckpt" else "last.ckpt")
+        hint = f". Beside it lies {other}: try --ckpt_path {other}" if other.exists() else ""
+        raise UserError(
+            f"checkpoint {path} cannot be read: {why_unreadable(error)}{hint}"
+        ) from error
+    state = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(x, Tensor) for x in state.values()):
+        raise UserError(f"{path} is not a checkpoint of mutualformer fit")
+    # What a script wrote, or 0.1.0 early on, has none.
+    if isinstance(checkpoint.get("provenance"), dict):
+        check_version(f"checkpoint {path}", checkpoint["provenance"].get("version"), __version__)
+    return checkpoint
+
+
+def build_network(checkpoint: Mapping[str, Any], path: Path) -> MutualFormerNetwork:
+    """Build the network that a checkpoint holds, in evaluation mode.
+
+    Args:
+        checkpoint: what :func:`read_checkpoint` returned.
+        path: of the checkpoint, for messages.
+
+    Raises:
+        ValueError: it does not say which network it holds, or holds another one.
+    """
+    spec = checkpoint.get("hyper_parameters", {}).get("network")
+    if not isinstance(spec, Mapping) or spec.get("class_path") not in _NETWORKS:
+        raise UserError(
+            f"{path} does not hold a mutualformer.MutualFormerNetwork that mutualformer fit "
+            "trained; of another network, call save_pretrained in Python"
+        )
+    settings = {k: v for k, v in spec.get("init_args", {}).items() if k != "encoder_weights"}
+    network = MutualFormerNetwork.from_settings(settings)
+    state = {
+        name.removeprefix("network."): value for name, value in checkpoint["state_dict"].items()
+    }
+    mismatch = describe_mismatch(state, network.state_dict())
+    if mismatch:
+        raise UserError(f"{path} does not fit its own settings: of its parameters, {mismatch}")
+    network.load_state_dict(state)
+    return network.eval()
+
+
+def checkpoint_to_continue(folder: Path, config: Mapping[str, Any], resume: Resume) -> Path | None:
+    """Return the checkpoint that `fit` continues from in this folder; None for a new run.
+
+    Args:
+        folder: of the run.
+        config: resolved configuration that `fit` was called with.
+        resume: ``"auto"``: continue what is there; ``"never"``: refuse to.
+
+    Raises:
+        ValueError: the folder holds a run, and ``resume`` is ``"never"``, or its settings differ.
+    """
+    last = folder / "checkpoints" / "last.ckpt"
+    if not any(last.parent.glob("*.ckpt")):
+        return None
+    elsewhere = "choose another folder with --trainer.default_root_dir, or delete it"
+    if resume == "never":
+        raise UserError(
+            f"{folder} already holds a run, and --resume is never: {elsewhere}, or continue it "
+            "with --resume auto"
+        )
+    differing = _differing_settings(folder / "config.yaml", config)
+    if differing:
+        raise UserError(
+            f"{folder} holds a run with other settings: {'; '.join(differing)}. To start a new "
+            f"one, {elsewhere}; to continue it all the same, give --ckpt_path {last}"
+        )
+    return last if last.exists() else last.with_name("best.ckpt")
+
+
+def _differing_settings(path: Path, config: Mapping[str, Any]) -> list[str]:
+    """Name the settings, of those that matter, that a configuration file has otherwise."""
+    try:
+        stored = load_yaml(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(stored, Mapping):
+        raise UserError(
+            f"{path} holds no settings: delete {path.parent}, or choose another folder"
+        )
+    there, here = flatten(stored), flatten(config)
+    return [
+        f"{name} ({there[name]} there, {here[name]} now)"
+        for name in here
+        if name in there and has_effect(name) and there[name] != here[name]
+    ]

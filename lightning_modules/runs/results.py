@@ -1,0 +1,137 @@
+"""Read the `results.json` of a test run. Importing this does not import torch."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from mutualformer.errors import UserError
+from typing import Any
+
+RESULTS_NAME = "results.json"
+# So deep is no configuration nested.
+_DEEPEST = 50
+_KINDS: dict[str, type] = {
+    "scores": dict,
+    "num_images": dict,
+    "protocol": str,
+    "data_digest": dict,
+    "config": dict,
+    "git": dict,
+    "seed": int,
+}
+
+
+class ResultsError(UserError):
+    """A results file that cannot be used; the message names it and says why."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """Scores of a test run and where they came from.
+
+    Attributes:
+        path: the file.
+        scores: by data set, then by score; in [0, 1], or None where it was not finite.
+        num_images: by data set.
+        data_digest: by data set: changes with the names or the masks of its images; empty in files
+            of versions that did not write it.
+        protocol: how the scores were computed.
+        seed: of the training; None if unknown.
+        config: the resolved configuration; empty if unknown.
+        git: `{"commit": str, "dirty": bool}`; None outside a repository.
+    """
+
+    path: Path
+    scores: dict[str, dict[str, float | None]]
+    num_images: dict[str, int]
+    data_digest: dict[str, str]
+    protocol: str
+    seed: int | None
+    config: dict[str, Any]
+    git: dict[str, Any] | None
+
+
+def read_results(path: Path) -> Results:
+    """Read and check a results file.
+
+    Raises:
+        FileNotFoundError: there is no such file: the run has not been tested yet.
+        ResultsError: it is cut, is no results file, or holds values that are no scores.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ResultsError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:  # JSON and UTF-8 errors are both ValueErrors
+        raise ResultsError(
+            f"{path} is damaged ({error}); run mutualformer test again, or delete it"
+        ) from error
+    problem = _problem(content)
+    if problem:
+        raise ResultsError(f"{path} is not a results file of mutualformer test: {problem}")
+    return Results(
+        path=path,
+        scores=content["scores"],
+        num_images=content["num_images"],
+        data_digest=content.get("data_digest") or {},
+        protocol=content["protocol"],
+        seed=content.get("seed"),
+        config=content.get("config") or {},
+        git=content.get("git"),
+    )
+
+
+def _problem(content: Any) -> str | None:
+    """Say what keeps this from being the content of a results file."""
+    if not isinstance(content, dict):
+        return f"it holds a {type(content).__name__}, expected an object"
+    for key, kind in _KINDS.items():
+        optional = key not in ("scores", "num_images", "protocol")
+        if not (isinstance(content.get(key), kind) or (optional and content.get(key) is None)):
+            return f"{key} is {content.get(key)!r:.80}, expected a {kind.__name__}"
+    problem = _strange_text(content)
+    if problem:
+        return problem
+    if not content["scores"]:
+        return "scores is empty"
+    for dataset, scores in content["scores"].items():
+        if not isinstance(scores, dict):
+            return f"scores of {dataset} is {scores!r:.80}, expected an object"
+        for name, value in scores.items():
+            if value is not None and not _is_score(value):
+                return f"{name} of {dataset} is {value!r:.80}, expected a number in [0, 1]"
+        count = content["num_images"].get(dataset)
+        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            return f"num_images of {dataset} is {count!r:.80}, expected an integer >= 1"
+    return None
+
+
+def _strange_text(content: Any) -> str | None:
+    """Say what could command the terminal that shows it, or break a line of a table."""
+    waiting = [(content, 0)]
+    while waiting:
+        value, depth = waiting.pop()
+        texts: list[str] = []
+        if depth > _DEEPEST:
+            return f"it is nested deeper than {_DEEPEST}"
+        if isinstance(value, dict):
+            waiting += [(part, depth + 1) for part in value.values()]
+            texts = list(value)
+        elif isinstance(value, list):
+            waiting += [(part, depth + 1) for part in value]
+        elif isinstance(value, str):
+            texts = value.split("\n")
+        strange = [text for text in texts if not text.isprintable()]
+        if strange:
+            return f"{strange[0]!r:.80} holds control characters"
+    return None
+
+
+def _is_score(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    # E of a perfect map is H W / (H W − 1), as in its oracle.
+    return math.isfinite(value) and 0 <= value <= 1.01

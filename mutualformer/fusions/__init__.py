@@ -1,0 +1,1 @@
+"""Fusions of two token streams into one, behind one interface."""

@@ -1,0 +1,1 @@
+"""Products with a softmax affinity that never form it whole, and their gradients."""

@@ -1,0 +1,1 @@
+"""The same products by GPU kernels, which have run in Triton's interpreter only."""

@@ -1,0 +1,1 @@
+"""The cross-diffusion operation: its public function, its reference and its fast forms."""

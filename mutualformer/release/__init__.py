@@ -1,0 +1,1 @@
+"""The block that the authors released, which differs from the paper's."""

@@ -1,0 +1,87 @@
+"""The mixing step of the authors' release, which differs from the paper."""
+
+import torch
+from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
+
+from mutualformer.layers.attention import QueryKeyValue, SelfAttention, merge_heads
+from mutualformer.ops.cross_diffusion.dense import scaled_logits
+
+
+class ReleaseMixing(nn.Module):
+    """Mix three token streams as the authors' code does, up to the feed-forward half.
+
+        X_r ‖ X_d ← LN(X_r ‖ X_d)                  one LayerNorm over 2C features
+        S_rd = ε S_rᵀ S_d + (1 − ε) (S_r + S_d)    one step from the identity, whatever T
+        S_dr = ε S_dᵀ S_r + (1 − ε) (S_r + S_d)
+        P'   = X_f + proj(SA(LN(X_f))) + proj_rd(proj_r(M_r ‖ M_rd) ‖ proj_d(M_d ‖ M_dr))
+
+    where M_rd = S_rd V_d and M_dr = S_dr V_r. The paper has no third stream X_f, LayerNorms per
+    modality, convolutions for the linear layers, ½ before S_r + S_d, S_r S_dᵀ for S_rᵀ S_d, and a
+    recurrence.
+
+    Args:
+        dim: token width C.
+        num_heads: number of heads H; must divide C.
+        epsilon: strength ε of the diffusion, in [0, 1); .6 in the release.
+        qkv_bias: whether the projections to Q, K and V have a bias.
+        dropout: probability of zeroing a feature of either branch's output.
+        drop_path: probability of leaving out a branch for a whole sample in training.
+
+    Source: the file that the authors of arXiv 2112.01177 released, by its behaviour.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        num_heads: int,
+        *,
+        epsilon: float,
+        qkv_bias: bool = True,
+        dropout: float = 0.0,
+        drop_path: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.epsilon = epsilon
+        self.norm_pair = nn.LayerNorm(2 * dim)
+        self.norm_fused = nn.LayerNorm(dim)
+        self.qkv_rgb = QueryKeyValue(dim, num_heads, bias=qkv_bias)
+        self.qkv_depth = QueryKeyValue(dim, num_heads, bias=qkv_bias)
+        self.attention_fused = SelfAttention(dim, num_heads, qkv_bias=qkv_bias)
+        self.proj_rgb = nn.Linear(2 * dim, dim)
+        self.proj_depth = nn.Linear(2 * dim, dim)
+        self.proj_pair = nn.Linear(2 * dim, dim)
+        self.proj_fused = nn.Linear(dim, dim)
+        self.dropout = nn.Dropout(dropout)
+        self.drop_path = StochasticDepth(drop_path, mode="row")
+
+    def forward(self, tokens_rgb: Tensor, tokens_depth: Tensor, tokens_fused: Tensor) -> Tensor:
+        """Map X_r, X_d, X_f, each `(B, N, C)`, to P' `(B, N, C)`."""
+        pair = self._mix_pair(tokens_rgb, tokens_depth)
+        fused = self.proj_fused(self.attention_fused(self.norm_fused(tokens_fused)))
+        return (
+            tokens_fused + self.drop_path(self.dropout(fused)) + self.drop_path(self.dropout(pair))
+        )
+
+    def _mix_pair(self, tokens_rgb: Tensor, tokens_depth: Tensor) -> Tensor:
+        pair = self.norm_pair(torch.cat((tokens_rgb, tokens_depth), dim=-1))
+        tokens_rgb, tokens_depth = pair.chunk(2, dim=-1)
+        query_rgb, key_rgb, value_rgb = self.qkv_rgb(tokens_rgb)
+        query_depth, key_depth, value_depth = self.qkv_depth(tokens_depth)
+        affinity_rgb = scaled_logits(query_rgb, key_rgb).softmax(-1)
+        affinity_depth = scaled_logits(query_depth, key_depth).softmax(-1)
+        target = (1 - self.epsilon) * (affinity_rgb + affinity_depth)
+        affinity_rd = self.epsilon * affinity_rgb.mT @ affinity_depth + target
+        affinity_dr = self.epsilon * affinity_depth.mT @ affinity_rgb + target
+
+        def read(affinity: Tensor, value: Tensor) -> Tensor:
+            return merge_heads(affinity @ value)
+
+        joined_rgb = torch.cat(
+            (read(affinity_rgb, value_rgb), read(affinity_rd, value_depth)), dim=-1
+        )
+        joined_depth = torch.cat(
+            (read(affinity_depth, value_depth), read(affinity_dr, value_rgb)), dim=-1
+        )
+        joined = torch.cat((self.proj_rgb(joined_rgb), self.proj_depth(joined_depth)), dim=-1)
+        return self.proj_pair(joined)

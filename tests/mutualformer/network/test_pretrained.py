@@ -1,0 +1,238 @@
+"""Networks saved and loaded again: from a folder, from a hub, and from what is neither."""
+
+import functools
+import http.server
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import mutualformer
+from mutualformer import Fusion, MutualFormerNetwork
+
+OPTIONS: dict[str, Any] = {
+    "encoder_name": "resnet18",
+    "share_encoder": True,
+    "fusion": Fusion(num_heads=2, epsilon=0.3, num_iterations="inf"),
+    "fusion_strides": (32, 16),
+    "fusion_dim": 16,
+    "decoder_name": "segformer",
+    "decoder_dim": 32,
+    "depth_channels": 3,
+}
+
+
+@pytest.fixture(scope="module")
+def network() -> MutualFormerNetwork:
+    return MutualFormerNetwork(**OPTIONS).eval()
+
+
+@pytest.fixture(scope="module")
+def saved(network: MutualFormerNetwork, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("saved") / "network"
+    network.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def copy(saved: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(saved, tmp_path / "copy"))
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every attempt to reach the hub fail the test."""
+    monkeypatch.setattr(
+        "mutualformer.network.hub.is_reachable", lambda: pytest.fail("the network was asked for")
+    )
+
+
+def change(folder: Path, **changes: Any) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_what_is_loaded_computes_what_was_saved(network: MutualFormerNetwork, saved: Path) -> None:
+    loaded = MutualFormerNetwork.from_pretrained(saved)
+    assert not loaded.training
+    assert loaded.settings == network.settings
+    assert set(network.settings) == {*OPTIONS}  # every option is kept
+    pair = torch.rand(2, 3, 50, 70), torch.rand(2, 3, 50, 70)
+    assert torch.equal(loaded(*pair), network(*pair))
+    assert sorted(path.name for path in saved.iterdir()) == ["config.json", "model.safetensors"]
+
+
+def test_a_folder_may_be_given_as_text_and_relative(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(saved.parent.parent)
+    MutualFormerNetwork.from_pretrained(f"{saved.parent.name}/network")
+
+
+def test_nothing_is_overwritten(network: MutualFormerNetwork, copy: Path) -> None:
+    before = (copy / "config.json").read_bytes()
+    with pytest.raises(ValueError, match="exists already: delete it, or choose another folder"):
+        network.save_pretrained(copy)
+    assert (copy / "config.json").read_bytes() == before
+
+
+def test_nothing_is_left_of_what_cannot_be_written(
+    network: MutualFormerNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="cannot be written"):
+        network.save_pretrained(tmp_path / "file" / "folder")
+    network_with_other_settings = MutualFormerNetwork("resnet18", fusion_dim=16, decoder_dim=32)
+    network_with_other_settings.settings["fusion_dim"] = object()
+    with pytest.raises(TypeError):
+        network_with_other_settings.save_pretrained(tmp_path / "folder")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model": "ResNet"}, "is of 'ResNet', expected a configuration of MutualFormerNetwork"),
+        ({"version": "99.0.0"}, "was written by mutualformer 99.0.0, and this is"),
+        ({"version": None}, "names no version"),
+        ({"network": []}, "holds no settings of the network"),
+        ({"network": {"fusion_dim": "wide"}}, "config.json: these settings make no network"),
+        ({"network": {"num_layers": 3}}, "unexpected keyword argument 'num_layers'"),
+        ({"network": {"encoder_weights": "imagenet"}}, "encoder_weights"),
+        ({"network": {"encoder_name": "tu-hf-hub:someone/model"}}, "timm has no model"),
+        ({"network": {"encoder_name": "timm-nothing"}}, "these settings make no network"),
+        ({"network": {"fusion": {"epsilon": 1}}}, "epsilon is 1, expected"),
+        ({"network": {"fusion": "mutualformer"}}, "these settings make no network"),
+    ],
+)
+def test_a_foreign_configuration_is_refused(
+    changes: dict[str, Any], words: str, copy: Path
+) -> None:
+    change(copy, **changes)
+    with pytest.raises(ValueError, match=re.escape(words)):
+        MutualFormerNetwork.from_pretrained(copy)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100000, b"[]"])
+def test_a_damaged_configuration_is_named(content: bytes, copy: Path) -> None:
+    (copy / "config.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"config\.json (cannot be read|is of 'list')"):
+        MutualFormerNetwork.from_pretrained(copy)
+
+
+@pytest.mark.parametrize("length", [0, 4, 1000, 100000, -1])
+def test_cut_weights_are_named(length: int, copy: Path) -> None:
+    path = copy / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(ValueError, match=r"model\.safetensors cannot be read"):
+        MutualFormerNetwork.from_pretrained(copy)
+
+
+def test_weights_of_another_network_are_told_by_what_differs(
+    network: MutualFormerNetwork, copy: Path
+) -> None:
+    change(copy, network={**network.settings, "fusion_dim": 32})
+    with pytest.raises(ValueError, match=r"shape \(.* is \(16, 256, 1, 1\) there and \(32, 256"):
+        MutualFormerNetwork.from_pretrained(copy)
+    change(copy, network=network.settings)
+    state = network.state_dict()
+    state["more"] = state.pop("head.bias")
+    save_file(state, copy / "model.safetensors")
+    with pytest.raises(
+        ValueError, match=r"1 is missing \(head.bias\), 1 is unknown \(more\). Keep the two files"
+    ):
+        MutualFormerNetwork.from_pretrained(copy)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_folder_without_one_of_the_files_says_which(name: str, copy: Path) -> None:
+    (copy / name).unlink()
+    with pytest.raises(ValueError, match=f"holds no {name}, expected a folder that mutualformer"):
+        MutualFormerNetwork.from_pretrained(copy)
+
+
+@pytest.mark.parametrize("source", ["nowhere", "./a/b", "a/b/c", "~/a", "/a/b", "", Path("a/b")])
+def test_what_is_no_repository_is_not_looked_for_on_the_hub(source: str | Path) -> None:
+    with pytest.raises(ValueError, match="there is no folder|holds no config.json"):
+        MutualFormerNetwork.from_pretrained(source)
+
+
+class Hub(http.server.SimpleHTTPRequestHandler):
+    """As much of the hub as downloading a file takes, over the folders in a directory."""
+
+    def translate_path(self, path: str) -> str:
+        owner, name, _, _, file = path.strip("/").split("/")
+        return super().translate_path(f"{owner}/{name}/{file}")
+
+    def end_headers(self) -> None:
+        self.send_header("X-Repo-Commit", "0" * 40)
+        self.send_header("ETag", f'"{hash(self.path):x}"')
+        super().end_headers()
+
+    def do_HEAD(self) -> None:
+        if self.path.count("/") == 5:
+            super().do_HEAD()
+        else:
+            self.send_error(404)
+
+    def do_GET(self) -> None:
+        if self.path.count("/") == 5:
+            super().do_GET()
+        else:
+            self.send_error(404)
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def hub(saved: Path) -> Iterator[http.server.ThreadingHTTPServer]:
+    handler = functools.partial(Hub, directory=str(saved.parent.parent))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def load_in_another_process(source: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    program = (
+        "import sys; from mutualformer import MutualFormerNetwork\n"
+        "try: print(MutualFormerNetwork.from_pretrained(sys.argv[1]).settings['fusion_dim'])\n"
+        "except ValueError as error: print(error)"
+    )
+    root = Path(mutualformer.__file__).parent.parent
+    environment = {**os.environ, "PYTHONPATH": str(root), **environment}
+    environment = {k: v for k, v in environment.items() if not k.lower().endswith("_proxy")}
+    return subprocess.run(
+        [sys.executable, "-c", program, source], env=environment, capture_output=True, text=True
+    )
+
+
+def test_a_repository_is_downloaded_and_then_needs_no_network(
+    hub: http.server.ThreadingHTTPServer, saved: Path, tmp_path: Path
+) -> None:
+    source = f"{saved.parent.name}/network"
+    online = {
+        "HF_ENDPOINT": f"http://127.0.0.1:{hub.server_address[1]}",
+        "HF_HOME": str(tmp_path),
+        "HF_HUB_OFFLINE": "0",
+    }
+    result = load_in_another_process(source, **online)
+    assert result.stdout == "16\n", result.stdout + result.stderr
+    result = load_in_another_process("someone/nothing", **online)
+    assert "it cannot be had as a repository from http://127.0.0.1" in result.stdout, result.stderr
+    offline = {**online, "HF_HUB_OFFLINE": "1"}
+    result = load_in_another_process(source, **offline)
+    assert result.stdout == "16\n", result.stdout + result.stderr
+    result = load_in_another_process("someone/nothing", **offline)
+    assert "(no answer). Check the name; offline, give the folder" in result.stdout, result.stderr
