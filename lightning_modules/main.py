@@ -1,19 +1,11 @@
-"""Entry point of the command `mutualformer`: picks the subcommand, turns user errors into text."""
+"""Entry point of the command `mutualformer`: picks the command, and turns errors into text."""
 
 import os
 import signal
 import sys
-from importlib import metadata
+from importlib import import_module, metadata
 
-from lightning_modules.cli import (
-    compare,
-    data,
-    evaluate,
-    export,
-    sweep,
-    table,
-    trial,
-)
+from lightning_modules.cli.errors import exit_on_error
 
 USAGE = """usage: mutualformer <command> [options]
 
@@ -21,7 +13,7 @@ commands:
   fit       train, validate and keep the best checkpoint      mutualformer fit --config FILE
   validate  score a checkpoint on the held-out training data
   test      score a checkpoint on the test sets               mutualformer test --config RUN/config.yaml
-  predict   write saliency maps for a folder of pairs         mutualformer predict --config RUN/config.yaml
+  predict   write predicted maps for a folder of pairs        mutualformer predict --config RUN/config.yaml
                                                                 --data.predict_root FOLDER
   export    write weights and an ONNX graph for inference     mutualformer export RUN
   data      list public data sets, check or pack those here   mutualformer data check FOLDER
@@ -37,15 +29,7 @@ configuration of the first four. MUTUALFORMER_TRACEBACK=1 shows where an error w
 """  # noqa: E501
 
 TRAINER_COMMANDS = ("fit", "validate", "test", "predict")
-OTHER_COMMANDS = {
-    "export": export.run,
-    "data": data.run,
-    "evaluate": evaluate.run,
-    "compare": compare.run,
-    "sweep": sweep.run,
-    "trial": trial.run,
-    "table": table.run,
-}
+OTHER_COMMANDS = ("export", "data", "evaluate", "compare", "sweep", "trial", "table")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -63,22 +47,22 @@ def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE)
         return 0 if arguments else 2
-    if arguments[0] == "--version":
+    command, options = arguments[0], arguments[1:]
+    if command == "--version":
         print(f"mutualformer {metadata.version('mutualformer')}")
         return 0
-    if arguments[0] in OTHER_COMMANDS:
-        return OTHER_COMMANDS[arguments[0]](arguments[1:])
-    if arguments[0] not in TRAINER_COMMANDS:
+    if command not in TRAINER_COMMANDS + OTHER_COMMANDS:
         print(
-            f"error: unknown command {arguments[0]!r}, expected one of "
-            f"{', '.join((*TRAINER_COMMANDS, *OTHER_COMMANDS))}; try mutualformer --help",
+            f"error: the command is {command!r}, expected one of "
+            f"{', '.join(TRAINER_COMMANDS + OTHER_COMMANDS)}: try mutualformer --help",
             file=sys.stderr,
         )
         return 2
-    # Late, because importing torch and Lightning takes seconds.
-    from lightning_modules.cli.training import run
-
-    return run(arguments)
+    # The one place where a command's code is imported, so that none waits for another's libraries.
+    with exit_on_error():
+        if command in TRAINER_COMMANDS:
+            return import_module("lightning_modules.cli.training").run(arguments)
+        return import_module(f"lightning_modules.cli.{command}").run(options)
 
 
 if __name__ == "__main__":

@@ -19,11 +19,7 @@ images, not of the random seed of a training: for that, train several times.
 def run(arguments: list[str]) -> int:
     """Run the command; returns its exit code."""
     options = _parse(arguments)
-    # Late, so that --help and mistakes on the command line do not wait for torch.
-    from lightning_modules.cli.user_errors import exit_on_user_error
-
-    with exit_on_user_error():
-        _compare(options)
+    _compare(options)
     return 0
 
 

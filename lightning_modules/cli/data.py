@@ -68,30 +68,23 @@ def _run_list(arguments: list[str]) -> int:
     parser = PlainParser("data list", _LIST_DESCRIPTION)
     _add_output(parser, "write the catalogue, with all fields")
     options = parser.parse_args(arguments)
-    from lightning_modules.cli.user_errors import exit_on_user_error
+    from rich.console import Console
 
-    with exit_on_user_error():
-        from rich.console import Console
+    from datamodules.catalogue import read_catalogue
+    from lightning_modules.report.data_tables import catalogue_json, catalogue_tables
 
-        from datamodules.catalogue import read_catalogue
-        from lightning_modules.report.data_tables import catalogue_json, catalogue_tables
-
-        entries = read_catalogue()
-        console = _wide(Console())
-        for table in catalogue_tables(entries):
-            console.print(table)
-        if options.output:
-            _write(options.output, catalogue_json(entries).encode())
+    entries = read_catalogue()
+    console = _wide(Console())
+    for table in catalogue_tables(entries):
+        console.print(table)
+    if options.output:
+        _write(options.output, catalogue_json(entries).encode())
     return 0
 
 
 def _run_check(arguments: list[str]) -> int:
     options = _parse_check(arguments)
-    # Late, so that --help and mistakes on the command line do not wait for torch.
-    from lightning_modules.cli.user_errors import exit_on_user_error
-
-    with exit_on_user_error():
-        return _check(options)
+    return _check(options)
 
 
 def _parse_check(arguments: list[str]) -> Namespace:

@@ -31,11 +31,7 @@ code 2 if a file is damaged, has no partner, or would have to be overwritten.
 def run(arguments: list[str]) -> int:
     """Run the command; returns its exit code."""
     options = _parse(arguments)
-    # Late, so that --help and mistakes on the command line do not wait for torch.
-    from lightning_modules.cli.user_errors import exit_on_user_error
-
-    with exit_on_user_error():
-        _prepare(options)
+    _prepare(options)
     return 0
 
 

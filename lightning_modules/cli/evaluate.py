@@ -26,11 +26,7 @@ _GENERIC_FOLDERS = ("GT", "gt", "mask", "masks")
 def run(arguments: list[str]) -> int:
     """Run the command; returns its exit code."""
     options = _parse(arguments)
-    # Late, so that --help and mistakes on the command line do not wait for torch.
-    from lightning_modules.cli.user_errors import exit_on_user_error
-
-    with exit_on_user_error():
-        _evaluate(options)
+    _evaluate(options)
     return 0
 
 

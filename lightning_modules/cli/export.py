@@ -1,4 +1,4 @@
-"""`mutualformer export`: a trained network for inference. Importing this does not import torch."""
+"""`mutualformer export`: a trained network for inference."""
 
 from argparse import Namespace
 from importlib.util import find_spec
@@ -27,11 +27,7 @@ _DATA_SETTINGS = ("image_size", "second_modality", "depth_channels", "depth_rang
 def run(arguments: list[str]) -> int:
     """Run the command; returns its exit code."""
     options = _parse(arguments)
-    # Late, so that --help and mistakes on the command line do not wait for torch.
-    from lightning_modules.cli.user_errors import exit_on_user_error
-
-    with exit_on_user_error():
-        _export(options)
+    _export(options)
     return 0
 
 

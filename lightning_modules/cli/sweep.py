@@ -1,4 +1,4 @@
-"""`mutualformer sweep`: run all trials of an ablation. Importing this does not import torch."""
+"""`mutualformer sweep`: run all trials of an ablation."""
 
 import signal
 import sys
@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_modules.cli.parser import PlainParser, integer_of_at_least
-from lightning_modules.report.escape import escape_terminal
-from lightning_modules.sweep.sweep_file import Sweep, SweepError, Trial, read_sweep
+from lightning_modules.sweep.sweep_file import Sweep, Trial, read_sweep
 from lightning_modules.sweep.trial_folder import TrialState, read_state
 from lightning_modules.sweep.trial_settings import check_settings, read_settings
 
@@ -33,14 +32,9 @@ below the trials; a task that runs out of time or is preempted is queued again a
 def run(arguments: list[str]) -> int:
     """Run the command; returns its exit code."""
     options = _parse(arguments)
+    sweep = read_sweep(options.file, folder=options.folder, configs=options.config)
     try:
-        sweep = read_sweep(options.file, folder=options.folder, configs=options.config)
-        if options.status:
-            return _status(sweep)
-        return _sweep(sweep, options)
-    except (SweepError, OSError) as error:
-        print(f"error: {escape_terminal(str(error))}", file=sys.stderr)
-        return 2
+        return _status(sweep) if options.status else _sweep(sweep, options)
     except KeyboardInterrupt:  # before the first trial has started
         return 128 + signal.SIGINT
 

@@ -1,4 +1,4 @@
-"""`mutualformer table`: the tables and plots of a paper. Importing this does not import torch."""
+"""`mutualformer table`: the tables and plots of a paper."""
 
 import sys
 from argparse import Namespace
@@ -26,11 +26,7 @@ _SUFFIXES = {"markdown": ".md", "latex": ".tex", "csv": ".csv", "html": ".html"}
 def run(arguments: list[str]) -> int:
     """Run the command; returns its exit code."""
     options = _parse(arguments)
-    # Late, so that --help and mistakes on the command line do not wait for Lightning.
-    from lightning_modules.cli.user_errors import exit_on_user_error
-
-    with exit_on_user_error():
-        problems = _make(options)
+    problems = _make(options)
     return 2 if problems else 0
 
 

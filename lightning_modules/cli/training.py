@@ -15,7 +15,9 @@ from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
-from lightning.pytorch.utilities.exceptions import SIGTERMException
+from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from lightning_modules.callbacks import (
     AffinityMaps,
@@ -31,8 +33,6 @@ from lightning_modules.callbacks import (
     requeue_if_asked,
 )
 from lightning_modules.callbacks.run_config_writer import RunConfigWriter
-from lightning_modules.cli.faults import exit_on_fault
-from lightning_modules.cli.user_errors import exit_on_user_error
 from lightning_modules.runs.checkpoints import (
     AtomicCheckpointIO,
     Resume,
@@ -43,7 +43,7 @@ from lightning_modules.runs.checkpoints import (
 from lightning_modules.runs.yaml_text import load_yaml
 from lightning_modules.saliency_module import SaliencyModule
 from lightning_modules.tracking import WandbRunLogger
-from mutualformer.errors import UserError
+from mutualformer.errors import UserError, refused_setting
 
 # Of jsonargparse, which knows 1e-3 for a number.
 _LOADER = get_loader("yaml")
@@ -237,7 +237,23 @@ class MutualFormerCLI(LightningCLI):
             loggers = [CSVLogger(trainer.default_root_dir, "logs"), *loggers]
         plugins = trainer.plugins or []
         plugins = [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()]
-        return super().instantiate_trainer(**kwargs, logger=loggers or False, plugins=plugins)
+        # Nothing has run yet but the trainer's checks of what it was given.
+        with refused_setting("trainer", TypeError, ValueError, MisconfigurationException):
+            return super().instantiate_trainer(**kwargs, logger=loggers or False, plugins=plugins)
+
+    def _add_instantiators(self) -> None:
+        """Name the class where one that is not ours refuses its arguments."""
+        super()._add_instantiators()
+        self.parser.add_instantiator(_instantiate, object)
+
+
+def _instantiate(class_type: type, *arguments: Any, **options: Any) -> Any:
+    if issubclass(class_type, Optimizer | LRScheduler):  # which the module builds, later
+        return class_type(*arguments, **options)
+    name = f"{class_type.__module__}.{class_type.__qualname__}"
+    # A package that the class needs may be missing too.
+    with refused_setting(name, ValueError, ImportError, MisconfigurationException):
+        return class_type(*arguments, **options)
 
 
 def _load_yaml(text: str) -> Any:
@@ -263,8 +279,7 @@ def _check_configuration(path: Path) -> None:
 def run(arguments: list[str]) -> int:
     """Run one training command; returns its exit code."""
     silence_what_users_cannot_act_on()
-    with exit_on_fault(), exit_on_user_error():
-        MutualFormerCLI(arguments)
+    MutualFormerCLI(arguments)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""`mutualformer trial`: run one trial of a sweep. Importing this does not import torch."""
+"""`mutualformer trial`: run one trial of a sweep."""
 
 import re
 import signal
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from lightning_modules.cli.parser import PlainParser
-from lightning_modules.report.escape import escape_terminal
 from lightning_modules.sweep.stop_request import StopRequest
 from lightning_modules.sweep.sweep_file import SweepError, Trial
 from lightning_modules.sweep.trial_folder import end_of_log, read_failure
@@ -31,11 +30,7 @@ HELD_EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: try again later
 
 def run(arguments: list[str]) -> int:
     """Run the command; returns its exit code."""
-    try:
-        return run_trial(_parse(arguments))
-    except (SweepError, OSError) as error:
-        print(f"error: {escape_terminal(str(error))}", file=sys.stderr)
-        return 2
+    return run_trial(_parse(arguments))
 
 
 def run_trial(trial: Trial) -> int:

@@ -6,9 +6,10 @@ import yaml
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 
+from lightning_modules.cli.errors import explain
 from lightning_modules.cli.training import MutualFormerCLI, silence_what_users_cannot_act_on
-from lightning_modules.cli.user_errors import find_user_error
 from lightning_modules.sweep.sweep_file import Sweep, SweepError, Trial
+from mutualformer.errors import refused_setting
 
 
 class _RaisingParser(LightningArgumentParser):
@@ -38,10 +39,8 @@ class _TrialChecker(MutualFormerCLI):
         """Find the data, and let the optimiser check its options."""
         self.datamodule.setup("fit")
         self.datamodule.setup("test")
-        try:
+        with refused_setting("model.optimizer", ValueError):
             self.model.optimizer_factory(self.model.parameters())
-        except ValueError as error:
-            raise SweepError(f"model.optimizer: {error}") from error
 
 
 def check_trials(sweep: Sweep, trials: list[Trial]) -> None:
@@ -73,10 +72,11 @@ def check_trials(sweep: Sweep, trials: list[Trial]) -> None:
                 checker._run_subcommand("fit")
                 built.add(what)
         except Exception as error:
-            mistake = find_user_error(error)
-            if mistake is None:
+            explanation = explain(error)
+            if explanation is None:
                 raise
-            raise SweepError(f"{sweep.path}: trial {trial.folder.name}: {mistake}") from error
+            reason = explanation.message
+            raise SweepError(f"{sweep.path}: trial {trial.folder.name}: {reason}") from error
 
 
 def _what_is_built(checker: _TrialChecker) -> str:

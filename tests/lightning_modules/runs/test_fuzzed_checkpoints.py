@@ -14,7 +14,7 @@ from mutations import fuzz, mutate_bytes, mutate_tree
 from lightning_modules.runs.checkpoints import check_checkpoint
 from lightning_modules.cli.training import MutualFormerCLI
 from lightning_modules.sweep.trial_folder import usable_checkpoint
-from lightning_modules.cli.user_errors import find_user_error
+from mutualformer.errors import UserError
 
 TINY = Path(__file__).parents[1] / "tiny.yaml"
 
@@ -30,7 +30,7 @@ class Execute:
 
 
 def is_mistake(error: Exception) -> bool:
-    return find_user_error(error) is not None
+    return isinstance(error, UserError)
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,7 @@ from lightning_modules.tables.build_table import build_table
 from lightning_modules.report.formats import RENDERERS, print_table
 from lightning_modules.tables.published import read_published
 from lightning_modules.tables.table_file import read_table_file
-from lightning_modules.cli.user_errors import find_user_error
+from mutualformer.errors import UserError
 
 RESULTS = {
     "scores": {"NJU2K": {"s_measure": 0.9, "mae": 0.04, "f_max": None}, "SIP": {"s_measure": 0.8}},
@@ -53,7 +53,7 @@ METRICS = "epoch,step,train/loss,val/held_out/mae\n0,4,1.5,\n0,4,,0.25\n1,9,1.0,
 
 
 def is_mistake(error: Exception) -> bool:
-    return find_user_error(error) is not None
+    return isinstance(error, UserError)
 
 
 def json_of(tree: Any, rng: random.Random) -> bytes:

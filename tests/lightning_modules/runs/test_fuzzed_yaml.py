@@ -19,7 +19,7 @@ from lightning_modules.tables.build_table import build_table
 from lightning_modules.report.formats import RENDERERS
 from lightning_modules.tables.table_file import read_table_file
 from lightning_modules.cli.trial import parse_parameters
-from lightning_modules.cli.user_errors import find_user_error
+from mutualformer.errors import UserError
 from lightning_modules.runs.yaml_text import load_yaml
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -29,7 +29,7 @@ TABLES = sorted((REPOSITORY / "experiments" / "tables").glob("*.yaml"))
 
 
 def is_mistake(error: Exception) -> bool:
-    return find_user_error(error) is not None
+    return isinstance(error, UserError)
 
 
 def mutated(paths: list[Path]) -> Callable[[random.Random], bytes]:

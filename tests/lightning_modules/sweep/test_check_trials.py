@@ -44,7 +44,8 @@ def test_a_mistake_in_any_trial_is_named_and_nothing_is_created(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     path = write_sweep({name: {"values": values} for name, values in parameters.items()})
-    assert main(["sweep", str(path), "--dry-run"]) == 2
+    with pytest.raises(SystemExit, match="2"):
+        main(["sweep", str(path), "--dry-run"])
     output, errors = capfd.readouterr()
     messages = [line for line in errors.splitlines() if line.startswith("error: ")]
     assert len(messages) == 1
@@ -65,7 +66,8 @@ def test_absent_data_is_named(
     )
     path = write_sweep()
     # Not as a dry run: nothing may start.
-    assert main(["sweep", str(path), "--config", str(config)]) == 2
+    with pytest.raises(SystemExit, match="2"):
+        main(["sweep", str(path), "--config", str(config)])
     assert "nowhere: no such folder" in capfd.readouterr().err
     assert not (tmp_path / "runs").exists()
 

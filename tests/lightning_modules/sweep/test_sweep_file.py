@@ -60,7 +60,8 @@ def test_what_cannot_be_run_is_named(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     path = write_sweep(**settings)
-    assert main(["sweep", str(path)]) == 2
+    with pytest.raises(SystemExit, match="2"):
+        main(["sweep", str(path)])
     message = capsys.readouterr().err
     assert message.startswith(f"error: {path}")
     assert words in message
@@ -77,7 +78,8 @@ def test_what_is_no_sweep_file_is_named(
     path = tmp_path / "sweep.yaml"
     if content is not None:
         path.write_text(content)
-    assert main(["sweep", str(path), "--status"]) == 2
+    with pytest.raises(SystemExit, match="2"):
+        main(["sweep", str(path), "--status"])
     assert words in capsys.readouterr().err
 
 
