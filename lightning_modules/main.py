@@ -6,6 +6,7 @@ import sys
 from importlib import import_module, metadata
 
 from lightning_modules.cli.errors import exit_on_error
+from lightning_modules.cli.training_help import brief_help
 
 USAGE = """usage: mutualformer <command> [options]
 
@@ -24,8 +25,7 @@ commands:
   trial     run one of them, as wandb agent does
   table     set runs beside published numbers                 mutualformer table experiments/tables/FILE
 
-mutualformer <command> --help lists the options of a command; --print_config shows the resolved
-configuration of the first four. MUTUALFORMER_TRACEBACK=1 shows where an error was raised.
+mutualformer <command> --help lists the options of a command. MUTUALFORMER_TRACEBACK=1 shows where an error was raised.
 """  # noqa: E501
 
 TRAINER_COMMANDS = ("fit", "validate", "test", "predict")
@@ -61,6 +61,9 @@ def _run(arguments: list[str]) -> int:
     # The one place where a command's code is imported, so that none waits for another's libraries.
     with exit_on_error():
         if command in TRAINER_COMMANDS:
+            if {"-h", "--help"} & {*options}:
+                print(brief_help(command))
+                return 0
             return import_module("lightning_modules.cli.training").run(arguments)
         return import_module(f"lightning_modules.cli.{command}").run(options)
 

@@ -279,7 +279,7 @@ def _check_configuration(path: Path) -> None:
 def run(arguments: list[str]) -> int:
     """Run one training command; returns its exit code."""
     silence_what_users_cannot_act_on()
-    MutualFormerCLI(arguments)
+    MutualFormerCLI(["--help" if word == "--help_all" else word for word in arguments])
     return 0
 
 

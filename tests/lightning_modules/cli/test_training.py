@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import yaml
 from PIL import Image
 
 from lightning_modules import SaliencyModule
+from lightning_modules.cli.training_help import brief_help
 from lightning_modules.main import main
 from mutualformer import __version__
 
@@ -355,6 +357,8 @@ def test_a_defect_of_ours_keeps_its_traceback(
         ([], 2),
         (["--help"], 0),
         (["--version"], 0),
+        (["fit", "--help"], 0),
+        (["predict", "-h"], 0),
         (["evaluate", "--help"], 0),
         (["compare", "--help"], 0),
         (["sweep", "--help"], 0),
@@ -371,6 +375,20 @@ def test_help_does_not_wait_for_torch(arguments: list[str], code: int) -> None:
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert result.returncode == code, result.stderr
     assert "mutualformer" in result.stdout
+
+
+@pytest.mark.parametrize("command", ["fit", "validate", "test", "predict"])
+def test_every_option_on_the_page_of_help_exists(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = re.findall(r"^  (--[a-z_.]+) (\S+)", brief_help(command), flags=re.MULTILINE)
+    values = {"N": "1", "X": "0.5", "T": "2", "FOLDER": str(tmp_path), "auto|never": "never"}
+    given = [f"{option}={values[value]}" for option, value in options if value in values]
+    assert len(given) > 5
+    with pytest.raises(SystemExit, match="0"):
+        main([command, "--config", str(CONFIG), *given, "--print_config"])
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert shown["model"]["network"]["init_args"]["fusion"]["num_iterations"] == 2
 
 
 def test_an_unknown_command_names_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
