@@ -56,7 +56,7 @@ def brief_help(command: str) -> str:
             "",
             *(f"  {option:<{width}}{meaning}" for option, meaning in options),
             "",
-            "--print_config lists all settings with their values, --help_all also what they mean, and",
-            "--data.help CLASS_PATH or --model.network.help CLASS_PATH those of a class.",
+            "--print_config lists all settings with their values, --help_all what they mean,",
+            "--data.help CLASS_PATH and --model.network.help CLASS_PATH those of a class.",
         ]
     )
