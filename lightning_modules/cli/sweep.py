@@ -9,9 +9,10 @@ from typing import Any
 
 from lightning_modules.cli.parser import PlainParser, integer_of_at_least
 from lightning_modules.report.escape import escape_terminal
-from lightning_modules.sweep.sweep_file import Sweep, SweepError, Trial, read_sweep
+from lightning_modules.sweep.sweep_file import Sweep, Trial, read_sweep
 from lightning_modules.sweep.trial_folder import TrialState, read_state
 from lightning_modules.sweep.trial_settings import check_settings, read_settings
+from mutualformer.errors import UserError
 
 _DESCRIPTION = """Train and test every combination of the values in a sweep file (Weights & Biases'
 format, method grid), each in a folder of its own:
@@ -38,7 +39,7 @@ def run(arguments: list[str]) -> int:
         if options.status:
             return _status(sweep)
         return _sweep(sweep, options)
-    except (SweepError, OSError) as error:
+    except (UserError, OSError) as error:
         print(f"error: {escape_terminal(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:  # before the first trial has started

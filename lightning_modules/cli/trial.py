@@ -14,8 +14,9 @@ from lightning_modules.sweep.stop_request import StopRequest
 from lightning_modules.sweep.sweep_file import SweepError, Trial
 from lightning_modules.sweep.trial_folder import end_of_log, read_failure
 from lightning_modules.sweep.trial_lock import lock_holder
-from lightning_modules.sweep.trial_name import read_value, trial_name
+from lightning_modules.sweep.trial_name import find_trial_folder, read_value
 from lightning_modules.sweep.trial_process import POLL_INTERVAL, Outcome, start_trial
+from mutualformer.errors import UserError
 
 _DESCRIPTION = """Train and test one trial of a sweep, in the folder below FOLDER that its
 parameters name. What wandb agent runs, and every line of mutualformer sweep --dry-run:
@@ -33,7 +34,7 @@ def run(arguments: list[str]) -> int:
     """Run the command; returns its exit code."""
     try:
         return run_trial(_parse(arguments))
-    except (SweepError, OSError) as error:
+    except (UserError, OSError) as error:
         print(f"error: {escape_terminal(str(error))}", file=sys.stderr)
         return 2
 
@@ -44,7 +45,7 @@ def run_trial(trial: Trial) -> int:
     SIGINT and SIGTERM end the training too; the trial can then be continued.
 
     Raises:
-        SweepError: a configuration cannot be read, or the folder holds another trial.
+        UserError: a configuration cannot be read, or the folder holds another trial.
         OSError: the folder cannot be written.
     """
     with StopRequest() as stop:
@@ -92,7 +93,7 @@ def _parse(arguments: list[str]) -> Trial:
         parameters = parse_parameters(others)
     except SweepError as error:
         parser.error(str(error))
-    folder = options.folder / trial_name(parameters)
+    folder = find_trial_folder(options.folder, parameters)
     return Trial(parameters, folder, tuple(options.config))
 
 
