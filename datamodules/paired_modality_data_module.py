@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from datamodules.batch import Batch, collate, to_floats
 from datamodules.errors import DataError
-from datamodules.training_order import SeededDataset, TrainingOrder
+from datamodules.training_order import SeededDataset, TrainingOrder, mix_seeds
 from mutualformer.errors import UserError
 
 
@@ -52,6 +52,7 @@ class PairedModalityDataModule(LightningDataModule):
         self.num_workers = num_workers
         self.seed = seed
         self._position: dict[str, int] | None = None
+        self._seeds_are_hashed = True
 
     def state_dict(self) -> dict[str, int]:
         """Return the position in the training data, which a checkpoint keeps."""
@@ -60,11 +61,18 @@ class PairedModalityDataModule(LightningDataModule):
         num_batches = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
         if num_batches >= self.trainer.num_training_batches:
             epoch, num_batches = epoch + 1, 0
-        return {"epoch": epoch, "num_batches": num_batches}
+        return {
+            "epoch": epoch,
+            "num_batches": num_batches,
+            "seeds_are_hashed": self._seeds_are_hashed,
+        }
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """Take up the training data where a checkpoint was written."""
         self._position = state_dict
+        # Seeds were once combined by exclusive or, in which equal ones cancel out. A run that
+        # began so goes on so: its order must not change in the middle.
+        self._seeds_are_hashed = bool(state_dict.get("seeds_are_hashed", False))
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Give the model what it expects, once the batch is on its device."""
@@ -80,7 +88,9 @@ class PairedModalityDataModule(LightningDataModule):
         """
         rank, num_processes = _rank_and_num_processes()
         # Set by seed_everything, in all processes alike.
-        seed = self.seed ^ int(os.environ.get("PL_GLOBAL_SEED", 0))
+        seed_of_run = int(os.environ.get("PL_GLOBAL_SEED", 0))
+        hashed = self._seeds_are_hashed
+        seed = mix_seeds(self.seed, seed_of_run) if hashed else self.seed ^ seed_of_run
         order = TrainingOrder(len(self.train_dataset), self.batch_size, seed, rank, num_processes)
         if self._position:
             # Lightning sets the epoch only after workers have begun to read ahead.

@@ -60,7 +60,7 @@ class TrainingOrder(DistributedSampler[tuple[int, int]]):
         return self.num_batches * self.batch_size
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        generator = torch.Generator().manual_seed(_mix(self.seed, self.epoch))
+        generator = torch.Generator().manual_seed(mix_seeds(self.seed, self.epoch))
         order = torch.randperm(len(self.dataset), generator=generator)  # type: ignore[arg-type]
         used = order[: self.num_batches * self.batch_size * self.num_replicas]
         own = used.view(self.num_batches, self.num_replicas, self.batch_size)[:, self.rank]
@@ -93,12 +93,16 @@ class SeededDataset(Dataset[Batch]):
         try:
             with torch.random.fork_rng(devices=[]):
                 # Not torch.manual_seed, which takes half a millisecond and seeds GPUs too.
-                torch.default_generator.manual_seed(_mix(self.seed, epoch, index))
+                torch.default_generator.manual_seed(mix_seeds(self.seed, epoch, index))
                 return self.dataset[index]
         finally:
             torch.set_num_threads(num_threads)
 
 
-def _mix(*numbers: int) -> int:
-    """Hash integers into one seed; neighbouring integers give unrelated seeds."""
+def mix_seeds(*numbers: int) -> int:
+    """Hash integers into one seed; neighbouring integers give unrelated seeds.
+
+    >>> mix_seeds(0, 0) != mix_seeds(1, 1)
+    True
+    """
     return random.Random(str(numbers)).getrandbits(63)

@@ -40,7 +40,7 @@ from lightning_modules.runs.checkpoints import (
     checkpoint_to_continue,
     find_checkpoint,
 )
-from lightning_modules.runs.yaml_text import load_yaml
+from lightning_modules.runs.yaml_text import load_yaml, read_yaml_mapping
 from lightning_modules.saliency_module import SaliencyModule
 from lightning_modules.tracking import WandbRunLogger
 from mutualformer.errors import UserError, refused_setting
@@ -103,7 +103,9 @@ class MutualFormerCLI(LightningCLI):
         for word, following in itertools.pairwise([*args, ""]):
             option, equals, value = word.partition("=")
             if option in ("--config", "-c"):
-                _check_configuration(Path(value if equals else following))
+                path = Path(value if equals else following)
+                if path.is_file():  # otherwise, the parser says so
+                    read_yaml_mapping(path, "settings", "--config")
         super().parse_arguments(parser, args)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -180,7 +182,7 @@ class MutualFormerCLI(LightningCLI):
     def _resolved_config(self) -> dict[str, Any]:
         subcommand = self.config.subcommand
         text = self._parser(subcommand).dump(self.config[subcommand], skip_none=False)
-        return yaml.safe_load(text)
+        return load_yaml(text)
 
     def before_fit(self) -> None:
         """Check checkpoint and data before the trainer creates anything in the run folder."""
@@ -258,22 +260,6 @@ def _instantiate(class_type: type, *arguments: Any, **options: Any) -> Any:
 
 def _load_yaml(text: str) -> Any:
     return load_yaml(text, _LOADER)
-
-
-def _check_configuration(path: Path) -> None:
-    if not path.is_file():
-        return  # the parser says so
-    try:
-        content = _load_yaml(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"--config {path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"--config {path} is not valid YAML: {reason}") from error
-    if not isinstance(content, dict):
-        raise UserError(
-            f"--config {path} holds a {type(content).__name__}, expected settings: a mapping"
-        )
 
 
 def run(arguments: list[str]) -> int:

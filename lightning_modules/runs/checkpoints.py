@@ -5,17 +5,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import yaml
 from lightning.pytorch.plugins import TorchCheckpointIO
 from torch import Tensor
 
-from lightning_modules.runs.settings import flatten, has_effect
 from datamodules.files import write_atomically
-from lightning_modules.runs.yaml_text import load_yaml
+from lightning_modules.runs.settings import flatten, has_effect
+from lightning_modules.runs.yaml_text import read_yaml_mapping
 from lightning_modules.runs.zip_checksums import describe_damage
 from mutualformer import MutualFormerNetwork, __version__
-from mutualformer.network.pretrained import check_version, describe_mismatch, why_unreadable
 from mutualformer.errors import UserError
+from mutualformer.network.pretrained import check_version, describe_mismatch, why_unreadable
 
 Resume = Literal["auto", "never"]
 _NETWORKS = ("mutualformer.MutualFormerNetwork", "mutualformer.network.MutualFormerNetwork")
@@ -177,16 +176,9 @@ def checkpoint_to_continue(folder: Path, config: Mapping[str, Any], resume: Resu
 
 def _differing_settings(path: Path, config: Mapping[str, Any]) -> list[str]:
     """Name the settings, of those that matter, that a configuration file has otherwise."""
-    try:
-        stored = load_yaml(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         return []
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
-    if not isinstance(stored, Mapping):
-        raise UserError(
-            f"{path} holds no settings: delete {path.parent}, or choose another folder"
-        )
+    stored = read_yaml_mapping(path, "the settings of a run")
     there, here = flatten(stored), flatten(config)
     return [
         f"{name} ({there[name]} there, {here[name]} now)"

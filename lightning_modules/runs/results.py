@@ -4,9 +4,9 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mutualformer.errors import UserError
-from typing import Any
 
 RESULTS_NAME = "results.json"
 # So deep is no configuration nested.

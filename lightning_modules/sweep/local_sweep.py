@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from lightning_modules.report.sweep_report import duration_text, scores_text
 from lightning_modules.sweep.stop_request import StopRequest
-from lightning_modules.sweep.sweep_file import SweepError, Trial
+from lightning_modules.sweep.sweep_file import Trial
 from lightning_modules.sweep.trial_folder import (
     TrialState,
     finished_results,
@@ -24,6 +24,7 @@ from lightning_modules.sweep.trial_process import (
     TrialProcess,
     start_trial,
 )
+from mutualformer.errors import UserError
 
 _HELD_INTERVAL = 2.0  # seconds between looks at a trial that another process runs
 
@@ -100,7 +101,7 @@ class LocalSweep:
             return
         try:
             started = start_trial(trial, environment)
-        except (SweepError, OSError) as error:
+        except (UserError, OSError) as error:
             self._say(f"[red]failed[/]  {escape(f'{name}: {error}')}")
             self._num_failed += 1
             self._advance()

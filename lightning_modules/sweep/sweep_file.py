@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from lightning_modules.runs.yaml_text import load_yaml
-from lightning_modules.sweep.trial_name import read_value, trial_name, value_text
+from lightning_modules.runs.yaml_text import read_yaml_mapping
+from lightning_modules.sweep.trial_name import (
+    find_trial_folder,
+    read_value,
+    trial_name,
+    value_text,
+)
 from mutualformer.errors import UserError
 
 _EXPECTED_COMMAND = (
@@ -84,7 +87,7 @@ class Sweep:
     def trials(self) -> list[Trial]:
         """All combinations; the last axis varies fastest."""
         return [
-            Trial(parameters, self.folder / trial_name(parameters), self.configs)
+            Trial(parameters, find_trial_folder(self.folder, parameters), self.configs)
             for values in itertools.product(*self.axes.values())
             for parameters in [dict(zip(self.axes, values, strict=True))]
         ]
@@ -101,10 +104,10 @@ def read_sweep(
         configs: replace the configurations that the file names.
 
     Raises:
-        SweepError: the file cannot be read, is no grid, has an empty one, or has a command other
+        UserError: the file cannot be read, is no grid, has an empty one, or has a command other
             than ``mutualformer trial``.
     """
-    content = _read_yaml(path)
+    content = read_yaml_mapping(path, "a sweep")
     method = content.get("method")
     if method in ("random", "bayes"):
         raise SweepError(
@@ -130,19 +133,6 @@ def read_sweep(
         folder=folder or named_folder,
         configs=tuple(configs or named_configs),
     )
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        content = load_yaml(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SweepError(f"{path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise SweepError(f"{path} is not valid YAML: {reason}") from error
-    if not isinstance(content, dict):
-        raise SweepError(f"{path} holds a {type(content).__name__}, expected a sweep: a mapping")
-    return content
 
 
 def _values(path: Path, name: Any, given: Any) -> list[Any]:

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -12,6 +13,7 @@ from lightning_modules.runs.yaml_text import load_yaml
 # Names say nothing by their last part alone.
 _GENERIC = {"name", "class_path"}
 _MAX_LENGTH = 180  # bytes; file systems allow 255
+_SCIENTIFIC = re.compile(r"(?<==)-?[0-9]+[eE]-?[0-9]+(?=,|$)")
 
 
 def short_names(parameters: Iterable[str]) -> dict[str, str]:
@@ -86,3 +88,18 @@ def trial_name(parameters: Mapping[str, object]) -> str:
         return name
     digest = hashlib.sha256("\0".join(exact).encode()).hexdigest()[:8]
     return f"{name[: _MAX_LENGTH - 9]}-{digest}"
+
+
+def find_trial_folder(sweep_folder: Path, parameters: Mapping[str, object]) -> Path:
+    """Return where a trial runs: the folder of the sweep, then `trial_name`.
+
+    Earlier versions took 1e-4 for text and named a folder `lr=1e-4`, not `lr=0.0001`; where there
+    is one, it is that of the trial.
+    """
+    name = trial_name(parameters)
+    folder = sweep_folder / name
+    if any(isinstance(value, float) for value in parameters.values()) and not folder.exists():
+        for earlier in sweep_folder.glob("*=*[0-9][eE]*[0-9]*"):
+            if _SCIENTIFIC.sub(lambda match: value_text(float(match[0])), earlier.name) == name:
+                return earlier
+    return folder

@@ -5,13 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from datamodules.files import write_atomically
 from lightning_modules.runs.settings import flatten, has_effect
-from lightning_modules.runs.yaml_text import load_yaml
+from lightning_modules.runs.yaml_text import read_yaml_mapping
 from lightning_modules.sweep.sweep_file import SweepError
-from lightning_modules.sweep.trial_name import value_text
+from lightning_modules.sweep.trial_name import read_value, value_text
 
 _NAME = "trial.json"
 
@@ -22,11 +20,11 @@ def read_settings(configs: Sequence[Path], parameters: Mapping[str, Any]) -> dic
     This is what was typed, by dotted name, without defaults: enough to tell two experiments apart.
 
     Raises:
-        SweepError: a configuration is missing or is no YAML mapping.
+        UserError: a configuration is missing or is no YAML mapping.
     """
     settings: dict[str, Any] = {}
     for path in configs:
-        settings.update(flatten(_read_yaml(path)))
+        settings.update(flatten(read_yaml_mapping(path, "settings", "--config")))
     settings.update(parameters)
     return {name: value_text(value) for name, value in settings.items()}
 
@@ -46,7 +44,10 @@ def check_settings(folder: Path, settings: Mapping[str, str]) -> None:
     if not isinstance(there, dict):
         raise SweepError(f"{folder / _NAME} holds no settings of a trial: delete {folder}")
     for name in sorted(there.keys() | settings.keys()):
-        if has_effect(name) and there.get(name) != settings.get(name):
+        if not has_effect(name) or there.get(name) == settings.get(name):
+            continue
+        # Earlier versions took 1e-4 for text.
+        if value_text(read_value(str(there.get(name)))) != settings.get(name):
             raise SweepError(
                 f"{folder} holds a trial with {name} = {there.get(name, '(not given)')}, now it is "
                 f"{settings.get(name, '(not given)')}: choose another --folder, or delete it"
@@ -57,18 +58,3 @@ def write_settings(folder: Path, settings: Mapping[str, str]) -> None:
     """Record what a trial is run with."""
     text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
     write_atomically(folder / _NAME, lambda file: file.write(text.encode()))
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        content = load_yaml(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SweepError(f"--config {path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise SweepError(f"--config {path} is not valid YAML: {reason}") from error
-    if not isinstance(content, dict):
-        raise SweepError(
-            f"--config {path} holds a {type(content).__name__}, expected settings: a mapping"
-        )
-    return content

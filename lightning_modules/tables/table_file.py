@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lightning_modules.metrics.score_names import HEADINGS
-from lightning_modules.runs.yaml_text import load_yaml
+from lightning_modules.runs.yaml_text import read_yaml_mapping
 from lightning_modules.tables.planned_rows import (
     PlannedRow,
     label_of,
@@ -69,7 +67,7 @@ def read_table_file(
             value that no table has, names a row, a data set or a score that is not there, or has
             nothing to replace by `folder` or `configs`.
     """
-    content = _read_yaml(path)
+    content = read_yaml_mapping(path, "a table")
     unknown = sorted(map(str, content.keys() - _KEYS))
     if unknown:
         raise UserError(f"{path}: unknown key {unknown[0]}, expected {', '.join(sorted(_KEYS))}")
@@ -102,18 +100,6 @@ def read_table_file(
         plot=plot,
         fill_all=fill_all,
     )
-
-
-def _read_yaml(path: Path) -> dict[Any, Any]:
-    try:
-        content = load_yaml(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} holds a {type(content).__name__}, expected a table: a mapping")
-    return content
 
 
 def _list(path: Path, content: dict[Any, Any], key: str, default: list[Any]) -> list[Any]:

@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 import torch
+from break_at import Injection, assert_same_run, load
 
 from datamodules import RGBDSaliencyDataModule, SyntheticRGBDDataModule
 from datamodules.paired_modality_data_module import PairedModalityDataModule
 from lightning_modules import SaliencyModule
 from lightning_modules.main import main
-
-from break_at import Injection, assert_same_run, load
 
 Run = Callable[..., Any]
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 from mutations import fuzz, mutate_bytes, mutate_tree
 
-from lightning_modules.runs.checkpoints import check_checkpoint
 from lightning_modules.cli.training import MutualFormerCLI
+from lightning_modules.runs.checkpoints import check_checkpoint
 from lightning_modules.sweep.trial_folder import usable_checkpoint
 from mutualformer.errors import UserError
 

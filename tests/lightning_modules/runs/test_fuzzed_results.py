@@ -25,13 +25,13 @@ from lightning_modules.metrics.per_image_files import (
     write_per_image_scores,
 )
 from lightning_modules.metrics.saliency_scores import per_image_values
+from lightning_modules.report.formats import RENDERERS, print_table
+from lightning_modules.report.sweep_report import print_failures, print_status
 from lightning_modules.runs.results import read_results
 from lightning_modules.sweep.sweep_file import read_sweep
-from lightning_modules.report.sweep_report import print_failures, print_status
 from lightning_modules.sweep.trial_folder import read_progress
 from lightning_modules.sweep.trial_settings import check_settings
 from lightning_modules.tables.build_table import build_table
-from lightning_modules.report.formats import RENDERERS, print_table
 from lightning_modules.tables.published import read_published
 from lightning_modules.tables.table_file import read_table_file
 from mutualformer.errors import UserError

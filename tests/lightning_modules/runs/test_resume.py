@@ -8,13 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
-
-from lightning_modules import SaliencyModule
-from lightning_modules.callbacks import StepSeed
-from lightning_modules.callbacks.learning_curves import read_curves
-from lightning_modules.callbacks.stop_signals import SIGNALS
-
 from break_at import (
     Injection,
     assert_same_run,
@@ -22,6 +15,12 @@ from break_at import (
     load,
     signal_at,
 )
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from lightning_modules import SaliencyModule
+from lightning_modules.callbacks import StepSeed
+from lightning_modules.callbacks.learning_curves import read_curves
+from lightning_modules.callbacks.stop_signals import SIGNALS
 
 Run = Callable[..., Any]
 SIGKILL, SIGTERM, SIGUSR1 = signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1

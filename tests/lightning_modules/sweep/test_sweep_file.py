@@ -9,6 +9,7 @@ from lightning_modules.cli.trial import parse_parameters
 from lightning_modules.main import main
 from lightning_modules.sweep.sweep_file import SweepError, read_sweep
 from lightning_modules.sweep.trial_name import trial_name
+from lightning_modules.sweep.trial_settings import check_settings, read_settings, write_settings
 
 WriteSweep = Callable[..., Path]
 
@@ -134,3 +135,36 @@ def test_a_grid_that_nobody_can_run_is_refused_at_once(write_sweep: WriteSweep) 
     axes = {f"model.a{axis}": {"values": list(range(100))} for axis in range(9)}
     with pytest.raises(SweepError, match="1000000000000000000 combinations, expected at most"):
         read_sweep(write_sweep(axes))
+
+
+def test_a_number_is_one_value_however_it_is_written(tmp_path: Path) -> None:
+    command = "[mutualformer, trial, --folder, sci, --config, tiny.yaml, '${args}']"
+    path = tmp_path / "sweep.yaml"
+    text = "method: grid\ncommand: {}\nparameters:\n  model.optimizer.lr: {{values: [{}]}}\n"
+    path.write_text(text.format(command, "1e-4, 2.5e3"))
+    sweep = read_sweep(path)
+    assert sweep.axes == {"model.optimizer.lr": [0.0001, 2500.0]}
+    assert sweep.trials[0].folder.name == "lr=0.0001" == trial_name(sweep.trials[0].parameters)
+    for text_of_command in ("1e-4", "0.0001", "1.0e-4"):
+        parameters = parse_parameters([f"--model.optimizer.lr={text_of_command}"])
+        assert trial_name(parameters) == "lr=0.0001"
+    path.write_text(text.format(command, "1e-4, 0.0001"))
+    with pytest.raises(SweepError, match=r"lr has the value 0\.0001 twice"):
+        read_sweep(path)
+
+
+def test_a_trial_that_an_earlier_version_named_otherwise_is_found(
+    tmp_path: Path, write_sweep: WriteSweep
+) -> None:
+    parameters = {"model.lr": {"values": [0.0001, 0.3]}, "seed": {"value": 1}}
+    earlier = tmp_path / "old" / "lr=1e-4,seed=1"
+    earlier.mkdir(parents=True)
+    write_settings(earlier, {"model.lr": "1e-4", "seed": "1"})
+    trials = read_sweep(write_sweep(parameters), folder=tmp_path / "old").trials
+    assert [trial.folder.name for trial in trials] == ["lr=1e-4,seed=1", "lr=0.3,seed=1"]
+    check_settings(trials[0].folder, read_settings([], trials[0].parameters))
+    with pytest.raises(SweepError, match=r"lr = 1e-4, now it is 0\.3"):
+        check_settings(trials[0].folder, read_settings([], trials[1].parameters))
+    (tmp_path / "old" / "lr=0.0001,seed=1").mkdir()
+    trials = read_sweep(write_sweep(parameters), folder=tmp_path / "old").trials
+    assert trials[0].folder.name == "lr=0.0001,seed=1"
