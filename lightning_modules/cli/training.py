@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import yaml
 from jsonargparse import get_loader, set_loader
-from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
@@ -41,13 +41,13 @@ from lightning_modules.runs.checkpoints import (
     find_checkpoint,
 )
 from lightning_modules.runs.yaml_text import load_yaml
-from lightning_modules.saliency_module import SaliencyModule
 from lightning_modules.tracking import WandbRunLogger
 from mutualformer.errors import UserError
 
 # Of jsonargparse, which knows 1e-3 for a number.
 _LOADER = get_loader("yaml")
 DEFAULT_RUN_FOLDER = "runs/unnamed"
+DEFAULT_MODULE = "lightning_modules.SaliencyModule"
 
 
 class BriefParser(LightningArgumentParser):
@@ -76,8 +76,9 @@ class MutualFormerCLI(LightningCLI):
     ) -> None:
         set_loader("yaml", _load_yaml, exceptions=(yaml.YAMLError,))
         super().__init__(
-            SaliencyModule,
+            LightningModule,
             LightningDataModule,
+            subclass_mode_model=True,
             subclass_mode_data=True,
             save_config_callback=RunConfigWriter,
             seed_everything_default=0,
@@ -108,7 +109,13 @@ class MutualFormerCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the outputs of a run, each configurable under its own name."""
-        parser.set_defaults({"trainer.default_root_dir": DEFAULT_RUN_FOLDER})
+        # Settings below `model` without a class_path are those of this module.
+        parser.set_defaults(
+            {
+                "trainer.default_root_dir": DEFAULT_RUN_FOLDER,
+                "model": {"class_path": DEFAULT_MODULE},
+            }
+        )
         parser.add_lightning_class_args(RunCheckpoint, "checkpoint")
         parser.add_lightning_class_args(PredictionWriter, "predictions")
         parser.add_lightning_class_args(ContactSheet, "contact_sheet")
