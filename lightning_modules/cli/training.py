@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
-from jsonargparse import get_loader, set_loader
-from lightning.pytorch import LightningDataModule, Trainer
+from jsonargparse import set_loader
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
@@ -41,13 +41,11 @@ from lightning_modules.runs.checkpoints import (
     find_checkpoint,
 )
 from lightning_modules.runs.yaml_text import load_yaml, read_yaml_mapping
-from lightning_modules.saliency_module import SaliencyModule
 from lightning_modules.tracking import WandbRunLogger
 from mutualformer.errors import UserError, refused_setting
 
-# Of jsonargparse, which knows 1e-3 for a number.
-_LOADER = get_loader("yaml")
 DEFAULT_RUN_FOLDER = "runs/unnamed"
+DEFAULT_MODULE = "lightning_modules.SaliencyModule"
 
 
 class BriefParser(LightningArgumentParser):
@@ -74,10 +72,11 @@ class MutualFormerCLI(LightningCLI):
     def __init__(
         self, arguments: list[str], parser_class: type[LightningArgumentParser] = BriefParser
     ) -> None:
-        set_loader("yaml", _load_yaml, exceptions=(yaml.YAMLError,))
+        set_loader("yaml", load_yaml, exceptions=(yaml.YAMLError,))
         super().__init__(
-            SaliencyModule,
+            LightningModule,
             LightningDataModule,
+            subclass_mode_model=True,
             subclass_mode_data=True,
             save_config_callback=RunConfigWriter,
             seed_everything_default=0,
@@ -110,7 +109,13 @@ class MutualFormerCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the outputs of a run, each configurable under its own name."""
-        parser.set_defaults({"trainer.default_root_dir": DEFAULT_RUN_FOLDER})
+        # Settings below `model` without a class_path are those of this module.
+        parser.set_defaults(
+            {
+                "trainer.default_root_dir": DEFAULT_RUN_FOLDER,
+                "model": {"class_path": DEFAULT_MODULE},
+            }
+        )
         parser.add_lightning_class_args(RunCheckpoint, "checkpoint")
         parser.add_lightning_class_args(PredictionWriter, "predictions")
         parser.add_lightning_class_args(ContactSheet, "contact_sheet")
@@ -256,10 +261,6 @@ def _instantiate(class_type: type, *arguments: Any, **options: Any) -> Any:
     # A package that the class needs may be missing too.
     with refused_setting(name, ValueError, ImportError, MisconfigurationException):
         return class_type(*arguments, **options)
-
-
-def _load_yaml(text: str) -> Any:
-    return load_yaml(text, _LOADER)
 
 
 def run(arguments: list[str]) -> int:

@@ -1,8 +1,6 @@
 """Read YAML from users: one reader, and one idea of numbers, for settings, sweeps and tables."""
 
 import re
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,14 +67,11 @@ def read_yaml_mapping(path: Path, what: str, option: str = "") -> dict[Any, Any]
     return content
 
 
-def load_yaml(
-    text: str | bytes, load: Callable[[Any], Any] = partial(yaml.load, Loader=_Loader)
-) -> Any:
+def load_yaml(text: str | bytes) -> Any:
     """Load YAML, whatever is wrong with it ending in one class of error.
 
     Args:
         text: the document.
-        load: reads it without creating anything but plain values.
 
     Raises:
         yaml.YAMLError: it is no YAML, has a key twice in one mapping, or stands for too much:
@@ -87,7 +82,7 @@ def load_yaml(
     {'a': [1, 0.2]}
     """
     try:
-        content = load(text)
+        content = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError:
         raise
     # PyYAML raises nearly anything for a tag such as !!int before what is none.

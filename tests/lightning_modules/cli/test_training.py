@@ -74,7 +74,7 @@ def test_fit_leaves_configuration_checkpoints_and_curves(trained: Path) -> None:
     for name in ("best.ckpt", "last.ckpt"):
         assert (trained / "checkpoints" / name).is_file()
     config = yaml.safe_load((trained / "config.yaml").read_text())
-    assert config["model"]["network"]["init_args"]["fusion"]["epsilon"] == 0.6
+    assert config["model"]["init_args"]["network"]["init_args"]["fusion"]["epsilon"] == 0.6
     with next(trained.glob("logs/*/metrics.csv")).open() as file:
         columns = next(csv.reader(file))
     assert {"train/loss", "val/held_out/s_measure"} <= set(columns)
