@@ -33,7 +33,8 @@ def changes(overlay: object, configuration: object, path: str = "") -> list[str]
     if not isinstance(overlay, dict):
         short = isinstance(configuration, dict) and configuration.get("class_path") == overlay
         return [] if short or overlay == configuration else [f"{path}: {configuration!r}"]
-    if isinstance(configuration, dict) and "init_args" in configuration.keys() - overlay.keys():
+    named = {"class_path", "init_args"}
+    if isinstance(configuration, dict) and named <= configuration.keys() and not named & {*overlay}:
         # What stands below `model` without a class is of the default module.
         configuration = configuration["init_args"]
     return [
