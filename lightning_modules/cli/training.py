@@ -32,6 +32,7 @@ from lightning_modules.callbacks import (
 )
 from lightning_modules.callbacks.run_config_writer import RunConfigWriter
 from lightning_modules.cli.faults import exit_on_fault
+from lightning_modules.cli.short_names import expand_arguments, expand_configuration
 from lightning_modules.cli.user_errors import exit_on_user_error
 from lightning_modules.runs.checkpoints import (
     AtomicCheckpointIO,
@@ -100,11 +101,13 @@ class MutualFormerCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Name a configuration that cannot be read, which the parser does not."""
+        configurations = {}
         for word, following in itertools.pairwise([*args, ""]):
             option, equals, value = word.partition("=")
             if option in ("--config", "-c"):
-                _check_configuration(Path(value if equals else following))
-        super().parse_arguments(parser, args)
+                path = value if equals else following
+                configurations[path] = _read_configuration(Path(path))
+        super().parse_arguments(parser, expand_arguments(args, configurations))
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the outputs of a run, each configurable under its own name."""
@@ -241,12 +244,12 @@ class MutualFormerCLI(LightningCLI):
 
 
 def _load_yaml(text: str) -> Any:
-    return load_yaml(text, _LOADER)
+    return expand_configuration(load_yaml(text, _LOADER))
 
 
-def _check_configuration(path: Path) -> None:
+def _read_configuration(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
-        return  # the parser says so
+        return None  # the parser says so
     try:
         content = _load_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -258,6 +261,7 @@ def _check_configuration(path: Path) -> None:
         raise UserError(
             f"--config {path} holds a {type(content).__name__}, expected settings: a mapping"
         )
+    return content
 
 
 def run(arguments: list[str]) -> int:

@@ -79,8 +79,8 @@ class MutualFormerBlock(MixingFusion):
         drop_path: probability of leaving out a whole branch for a sample in training (stochastic
             depth).
         attention_dropout: probability of hiding a token's value from both modalities in training.
-        options: ``epsilon``, ``num_iterations``, ``initial_affinity``, ``affinity`` and ``backend``,
-            as in :class:`mutualformer.ops.CrossDiffusionOptions`.
+        options: ``epsilon``, ``num_iterations``, ``initial_affinity``, ``affinity`` and
+            ``backend``, as in :class:`mutualformer.ops.CrossDiffusionOptions`.
 
     Raises:
         ValueError: C is not a multiple of H; an option is outside its range, or none of the

@@ -1,4 +1,6 @@
-"""One modality alone, the other unread."""
+"""Self-attention within modalities: one of them alone, the other unread."""
+
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -7,24 +9,17 @@ from mutualformer.layers import BranchDropout, SelfAttention
 
 
 class SingleModalityMixing(nn.Module):
-    """Attend within one modality: P' = X_m + proj(SA(LN(X_m))), m ``"rgb"`` or ``"depth"``."""
+    """Attend within one modality, ``"rgb"`` or ``"depth"``: P' = X_m + proj(SA(LN(X_m)))."""
 
     def __init__(
-        self,
-        dim: int,
-        modality: str,
-        *,
-        num_heads: int,
-        qkv_bias: bool,
-        dropout: float,
-        drop_path: float,
+        self, dim: int, modality: str, *, num_heads: int, qkv_bias: bool, **drop: float
     ) -> None:
         super().__init__()
         self.modality = modality
         self.norm = nn.LayerNorm(dim)
         self.attention = SelfAttention(dim, num_heads, qkv_bias=qkv_bias)
         self.projection = nn.Linear(dim, dim)
-        self.drop = BranchDropout(dropout, drop_path)
+        self.drop = BranchDropout(**drop)
 
     def forward(
         self, tokens_rgb: Tensor, tokens_depth: Tensor, spatial_size: tuple[int, int] | None
@@ -34,8 +29,8 @@ class SingleModalityMixing(nn.Module):
         return tokens + self.drop(self.projection(self.attention(self.norm(tokens))))
 
 
-class RGBOnly(MixingFusion):
-    """Attend within RGB and do not read depth, to see what one modality can do.
+class SeparateFusion(MixingFusion):
+    """Attend within each of the modalities, add them, then feed forward.
 
     Args:
         dim: token width C.
@@ -47,13 +42,7 @@ class RGBOnly(MixingFusion):
 
     Raises:
         ValueError: C is not a multiple of H, or an option is outside its range.
-
-    >>> import torch
-    >>> RGBOnly(32, num_heads=4)(torch.randn(2, 49, 32), None).shape
-    torch.Size([2, 49, 32])
     """
-
-    modalities = ("rgb",)
 
     def __init__(
         self,
@@ -65,19 +54,28 @@ class RGBOnly(MixingFusion):
         dropout: float = 0.0,
         drop_path: float = 0.0,
     ) -> None:
-        mixing = SingleModalityMixing(
-            dim,
-            self.modalities[0],
-            num_heads=num_heads,
-            qkv_bias=qkv_bias,
-            dropout=dropout,
-            drop_path=drop_path,
-        )
-        super().__init__(mixing, dim, mlp_ratio=mlp_ratio, dropout=dropout, drop_path=drop_path)
+        drop = {"dropout": dropout, "drop_path": drop_path}
+        mixing = self.make_mixing(dim, num_heads=num_heads, qkv_bias=qkv_bias, **drop)
+        super().__init__(mixing, dim, mlp_ratio=mlp_ratio, **drop)
+
+    def make_mixing(self, dim: int, **options: Any) -> nn.Module:
+        """Build the mixing step."""
+        return SingleModalityMixing(dim, self.modalities[0], **options)
 
 
-class DepthOnly(RGBOnly):
-    """Attend within depth and do not read RGB; arguments as in :class:`RGBOnly`.
+class RGBOnly(SeparateFusion):
+    """Attend within RGB and do not read depth; options of `SeparateFusion`.
+
+    >>> import torch
+    >>> RGBOnly(32, num_heads=4)(torch.randn(2, 49, 32), None).shape
+    torch.Size([2, 49, 32])
+    """
+
+    modalities = ("rgb",)
+
+
+class DepthOnly(SeparateFusion):
+    """Attend within depth and do not read RGB; options of `SeparateFusion`.
 
     >>> import torch
     >>> DepthOnly(32, num_heads=4)(None, torch.randn(2, 49, 32)).shape

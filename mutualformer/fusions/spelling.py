@@ -1,5 +1,6 @@
 """How a fusion is written down: by short name or class path, today or by earlier versions."""
 
+import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
@@ -26,16 +27,13 @@ def by_class_path(fusion: Any) -> Any:
         fusion: a short name or a class path; a mapping with ``name`` and options; or the whole
             record of an earlier version, of which options of other fusions are left out.
 
-    Raises:
-        ValueError: there is no fusion of that name.
-
     >>> by_class_path({"name": "concat", "num_heads": 4})
     {'class_path': 'mutualformer.fusions.concat.Concat', 'init_args': {'num_heads': 4}}
     >>> by_class_path({"num_heads": 4})
     {'num_heads': 4}
     """
     if isinstance(fusion, str):
-        return _class_path(fusion)
+        return FUSIONS.get(fusion, fusion)
     if not isinstance(fusion, Mapping) or not isinstance(fusion.get("name"), str):
         return fusion
     options = {name: value for name, value in fusion.items() if name not in ("name", "init_args")}
@@ -45,7 +43,7 @@ def by_class_path(fusion: Any) -> Any:
         foreign = set() if name == "mutualformer" else _OF_MUTUALFORMER
         foreign = foreign if name in _KERNEL else foreign | {"kernel_size"}
         options = {name: value for name, value in options.items() if name not in foreign}
-    return {"class_path": _class_path(name), "init_args": options}
+    return {"class_path": FUSIONS.get(name, name), "init_args": options}
 
 
 def by_short_name(fusion: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -54,39 +52,33 @@ def by_short_name(fusion: Mapping[str, Any]) -> Mapping[str, Any]:
     >>> by_short_name({"class_path": "mutualformer.fusions.Sum", "init_args": {"num_heads": 4}})
     {'name': 'sum', 'num_heads': 4}
     """
-    fusion = by_class_path(fusion)
-    package, _, name = str(fusion.get("class_path")).rpartition(".")
+    spelled = by_class_path(fusion)
+    package, _, name = str(spelled.get("class_path")).rpartition(".")
     for short, path in FUSIONS.items():
         if package.split(".")[0] == "mutualformer" and path.endswith(f".{name}"):
-            return {"name": short, **fusion.get("init_args", {})}
+            return {"name": short, **spelled.get("init_args", {})}
     return fusion
 
 
 def read_fusion(fusion: str | Mapping[str, Any]) -> Callable[[int], "Fusion"]:
     """Return what builds a fusion of a given width from its settings, in any spelling.
 
+    Files of strangers may hold these settings, so that no module of theirs is imported.
+
     Raises:
-        ValueError: the class is none that this package has. A class path is code, so files of
-            strangers must not name another.
+        ValueError: the class is neither of this package nor imported already.
     """
     spelled = by_class_path(fusion)
     spelled = {"class_path": spelled} if isinstance(spelled, str) else spelled
-    path = spelled.get("class_path", FUSIONS["mutualformer"])
-    short = by_short_name({"class_path": path}).get("name")
-    options = spelled.get("init_args", {} if "class_path" in spelled else spelled)
-    if short is None:
+    if "class_path" not in spelled:
+        spelled = {"class_path": FUSIONS["mutualformer"], "init_args": spelled}
+    short = by_short_name(spelled).get("name")
+    path = FUSIONS[short] if short in FUSIONS else str(spelled["class_path"])
+    module, _, name = path.rpartition(".")
+    found = getattr(import_module(module) if short else sys.modules.get(module), name, None)
+    if not isinstance(found, type) or "Fusion" not in [base.__name__ for base in found.__mro__]:
         raise UserError(
-            f"fusion is {path!r:.80}, expected one of {', '.join(FUSIONS)}: build a network with "
-            "another fusion in Python, and load its weights with load_state_dict"
+            f"fusion is {path:.80}, expected one of {', '.join(FUSIONS)}, or a subclass of "
+            "mutualformer.fusions.Fusion that is imported already: import its module first"
         )
-    module, _, name = FUSIONS[short].rpartition(".")
-    return partial(getattr(import_module(module), name), **options)
-
-
-def _class_path(name: str) -> str:
-    if name not in FUSIONS and "." not in name:
-        raise UserError(
-            f"fusion.name is {name!r}, expected one of {', '.join(FUSIONS)}, or the class path of "
-            "a subclass of mutualformer.fusions.Fusion"
-        )
-    return FUSIONS.get(name, name)
+    return partial(found, **spelled.get("init_args", {}))

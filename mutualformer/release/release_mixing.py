@@ -76,7 +76,7 @@ class ReleaseMixing(nn.Module):
         spatial_size: tuple[int, int] | None,
         tokens_fused: Tensor | None = None,
     ) -> Tensor:
-        """Map X_r, X_d, X_f, each `(B, N, C)`, to P' `(B, N, C)`; X_f is ½ (X_r + X_d) if absent."""
+        """Map X_r, X_d, X_f, each `(B, N, C)`, to P'; X_f is ½ (X_r + X_d) if absent."""
         if tokens_fused is None:
             tokens_fused = 0.5 * (tokens_rgb + tokens_depth)
         pair = self._mix_pair(tokens_rgb, tokens_depth)
