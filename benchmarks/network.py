@@ -9,7 +9,8 @@ import time
 
 import torch
 
-from mutualformer import Fusion, MutualFormerNetwork
+from mutualformer import MutualFormerNetwork
+from mutualformer.fusions.spelling import read_fusion
 from mutualformer.losses import weighted_bce_iou
 
 PEER = "concat"
@@ -33,7 +34,7 @@ def main() -> None:
     batch = [x.to(options.device) for x in (torch.cat([depth] * 3, 1), depth, mask)]
     networks = {
         name: MutualFormerNetwork(
-            options.encoder_name, fusion=Fusion(name), fusion_strides=options.strides
+            options.encoder_name, fusion=read_fusion(name), fusion_strides=options.strides
         ).to(options.device)
         for name in dict.fromkeys([*options.fusions, PEER])
     }

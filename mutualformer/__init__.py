@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 from mutualformer.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from mutualformer.fusions.fusion import Fusion
+    from mutualformer.fusions.base import Fusion
     from mutualformer.fusions.mutualformer_block import MutualFormerBlock
     from mutualformer.network.mutualformer_network import MutualFormerNetwork
     from mutualformer.ops.cross_diffusion.cross_diffusion import (
         CrossDiffusionOutput,
         cross_diffusion,
     )
-    from mutualformer.ops.regularized_diffusion import regularized_diffusion
+    from mutualformer.ops.diffusion import regularized_diffusion
 
 __version__ = "0.1.0"
 
@@ -29,10 +29,10 @@ __getattr__ = lazy_names(
     __name__,
     {
         "CrossDiffusionOutput": "mutualformer.ops.cross_diffusion.cross_diffusion",
-        "Fusion": "mutualformer.fusions.fusion",
+        "Fusion": "mutualformer.fusions.base",
         "MutualFormerBlock": "mutualformer.fusions.mutualformer_block",
         "MutualFormerNetwork": "mutualformer.network.mutualformer_network",
         "cross_diffusion": "mutualformer.ops.cross_diffusion.cross_diffusion",
-        "regularized_diffusion": "mutualformer.ops.regularized_diffusion",
+        "regularized_diffusion": "mutualformer.ops.diffusion",
     },
 )

@@ -1,5 +1,6 @@
 """Show what chosen tokens attend to, within and across the modalities."""
 
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -152,10 +153,7 @@ class AffinityMaps(Callback):
             query_depth,
             key_depth,
             [y // self._stride * width + x // self._stride for y, x in points.values()],
-            epsilon=attention.epsilon,
-            num_iterations=attention.num_iterations,
-            initial_affinity=attention.initial_affinity,
-            affinity=attention.affinity,
+            **asdict(replace(attention.options, dropout_p=0.0, backend="auto")),
         )
         # Heads come first: H K N, to K N, to K h w.
         maps = [row.mean(0).unflatten(-1, (height, width)).cpu().numpy() for row in rows]

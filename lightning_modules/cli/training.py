@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import json
 import logging
 import os
 import sys
@@ -33,6 +34,11 @@ from lightning_modules.callbacks import (
     requeue_if_asked,
 )
 from lightning_modules.callbacks.run_config_writer import RunConfigWriter
+from lightning_modules.cli.short_names import (
+    check_fusion,
+    expand_configuration,
+    take_model_flags,
+)
 from lightning_modules.runs.checkpoints import (
     AtomicCheckpointIO,
     Resume,
@@ -72,7 +78,7 @@ class MutualFormerCLI(LightningCLI):
     def __init__(
         self, arguments: list[str], parser_class: type[LightningArgumentParser] = BriefParser
     ) -> None:
-        set_loader("yaml", load_yaml, exceptions=(yaml.YAMLError,))
+        set_loader("yaml", _load_yaml, exceptions=(yaml.YAMLError,))
         super().__init__(
             LightningModule,
             LightningDataModule,
@@ -98,14 +104,17 @@ class MutualFormerCLI(LightningCLI):
         )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Name a configuration that cannot be read, which the parser does not."""
-        for word, following in itertools.pairwise([*args, ""]):
+        """Spell settings as the parser knows them, and name a file that cannot be read."""
+        words, typed = take_model_flags(args)
+        configurations = []
+        for word, following in itertools.pairwise([*words, ""]):
             option, equals, value = word.partition("=")
-            if option in ("--config", "-c"):
-                path = Path(value if equals else following)
-                if path.is_file():  # otherwise, the parser says so
-                    read_yaml_mapping(path, "settings", "--config")
-        super().parse_arguments(parser, args)
+            path = Path(value if equals else following)
+            if option in ("--config", "-c") and path.is_file():  # otherwise, the parser says so
+                content = read_yaml_mapping(path, "settings", "--config")
+                configurations.append(expand_configuration(content))
+        check_fusion([*configurations, expand_configuration(typed)])
+        super().parse_arguments(parser, [*words, f"--config={json.dumps(typed)}"])
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the outputs of a run, each configurable under its own name."""
@@ -261,6 +270,10 @@ def _instantiate(class_type: type, *arguments: Any, **options: Any) -> Any:
     # A package that the class needs may be missing too.
     with refused_setting(name, ValueError, ImportError, MisconfigurationException):
         return class_type(*arguments, **options)
+
+
+def _load_yaml(text: str) -> Any:
+    return expand_configuration(load_yaml(text))
 
 
 def run(arguments: list[str]) -> int:

@@ -50,7 +50,7 @@ def draw_affinities(
     # Late: it takes a second, and only this function needs it. Not pyplot, which keeps figures.
     from matplotlib.figure import Figure
 
-    steps = attention.num_iterations
+    steps = attention.options.num_iterations
     superscript = r"(\infty)" if isinstance(steps, str) else f"({steps})"
     headings = (
         *("RGB", as_heading(modality), "Mask"),
@@ -72,8 +72,8 @@ def draw_affinities(
     figure.supxlabel(
         "What the ringed token attends to, mean over "
         f"{attention.qkv_rgb.num_heads} heads, at stride {stride} ({height} × {width} tokens), "
-        f"ε = {attention.epsilon:g}. Each map has its own scale, written below it: from dark to "
-        "bright, in multiples of 1/N.",
+        f"ε = {attention.options.epsilon:g}. Each map has its own scale, written below it: from "
+        "dark to bright, in multiples of 1/N.",
         fontsize=8,
         color="#555555",
     )

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from mutualformer.fusions.spelling import by_short_name
+
 # These may differ between machines or between attempts: they change no score.
 _WITHOUT_EFFECT = {
     "trainer.accelerator",
@@ -23,9 +25,11 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
     >>> flatten({"network": {"init_args": {"fusion": {"epsilon": 0.3}}, "class_path": "Net"}})
     {'network.fusion.epsilon': 0.3, 'network.class_path': 'Net'}
+    >>> flatten({"fusion": {"class_path": "mutualformer.fusions.Sum", "init_args": {"dropout": 0}}})
+    {'fusion.name': 'sum', 'fusion.dropout': 0}
     """
     flat: dict[str, Any] = {}
-    for key, value in tree.items():
+    for key, value in by_short_name(tree).items():
         name = prefix if key == "init_args" else f"{prefix}.{key}" if prefix else str(key)
         if isinstance(value, Mapping) and value:
             flat.update(flatten(value, name))

@@ -1,1 +1,39 @@
 """Fusions of two token streams into one, behind one interface."""
+
+from typing import TYPE_CHECKING
+
+from mutualformer.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from mutualformer.fusions.base import Fusion, MixingFusion
+    from mutualformer.fusions.concat import Concat
+    from mutualformer.fusions.cross_attention import CrossAttention
+    from mutualformer.fusions.mutualformer_block import MutualFormerBlock
+    from mutualformer.fusions.single import DepthOnly, RGBOnly
+    from mutualformer.fusions.sum import Sum
+
+__all__ = [
+    "Concat",
+    "CrossAttention",
+    "DepthOnly",
+    "Fusion",
+    "MixingFusion",
+    "MutualFormerBlock",
+    "RGBOnly",
+    "Sum",
+]
+
+FUSIONS = {
+    "mutualformer": "mutualformer.fusions.mutualformer_block.MutualFormerBlock",
+    "concat": "mutualformer.fusions.concat.Concat",
+    "cross_attention": "mutualformer.fusions.cross_attention.CrossAttention",
+    "sum": "mutualformer.fusions.sum.Sum",
+    "rgb": "mutualformer.fusions.single.RGBOnly",
+    "depth": "mutualformer.fusions.single.DepthOnly",
+}
+"""Class path by the short name that YAML, flags, sweeps and tables use."""
+
+_MODULES = {path.rpartition(".")[2]: path.rpartition(".")[0] for path in FUSIONS.values()}
+_BASES = dict.fromkeys(("Fusion", "MixingFusion"), "mutualformer.fusions.base")
+
+__getattr__ = lazy_names(__name__, _MODULES | _BASES)

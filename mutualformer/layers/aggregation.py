@@ -2,9 +2,9 @@
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import StochasticDepth
 
 from mutualformer.errors import UserError
+from mutualformer.layers.branch_dropout import BranchDropout
 
 
 class TokenConvolution(nn.Module):
@@ -66,8 +66,7 @@ class ConcatResidual(nn.Module):
         super().__init__()
         self.g = TokenConvolution(2 * dim, dim, kernel_size)
         self.h = TokenConvolution(2 * dim, dim, kernel_size)
-        self.dropout = nn.Dropout(dropout)
-        self.drop_path = StochasticDepth(drop_path, mode="row")
+        self.drop = BranchDropout(dropout, drop_path)
 
     def forward(
         self,
@@ -80,4 +79,4 @@ class ConcatResidual(nn.Module):
         """Map H_r, H_d, X_r, X_d, each `(B, N, C)`, to P' `(B, N, C)`."""
         attended = self.g(attended_rgb, attended_depth, spatial_size=spatial_size)
         residual = self.h(tokens_rgb, tokens_depth, spatial_size=spatial_size)
-        return self.drop_path(self.dropout(attended)) + residual
+        return self.drop(attended) + residual

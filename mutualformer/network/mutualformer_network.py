@@ -2,21 +2,18 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from segmentation_models_pytorch.decoders.fpn.decoder import FPNDecoder
-from segmentation_models_pytorch.decoders.segformer.decoder import SegformerDecoder
-from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
-from segmentation_models_pytorch.decoders.upernet.decoder import UPerNetDecoder
 from torch import Tensor, nn
 
 from mutualformer import __version__
 from mutualformer.errors import UserError
-from mutualformer.fusions.fusion import Fusion
+from mutualformer.fusions import Fusion, MutualFormerBlock
+from mutualformer.fusions.spelling import read_fusion
+from mutualformer.network.decoders import DECODERS
 from mutualformer.network.encoders import build_encoder, normalization
 from mutualformer.network.pretrained import (
     describe_mismatch,
@@ -30,20 +27,6 @@ from mutualformer.network.pretrained import (
 
 COARSEST_STRIDE = 32
 FUSION_STRIDES = (4, 8, 16, 32)
-
-DECODERS: dict[str, Callable[[list[int], int], tuple[nn.Module, int]]] = {
-    "fpn": lambda channels, dim: (
-        FPNDecoder(channels, pyramid_channels=2 * dim, segmentation_channels=dim),
-        dim,
-    ),
-    "segformer": lambda channels, dim: (SegformerDecoder(channels, segmentation_channels=dim), dim),
-    "unet": lambda channels, dim: (
-        UnetDecoder(channels, [2 * dim, dim, dim // 2, dim // 4, dim // 8]),
-        dim // 8,
-    ),
-    "upernet": lambda channels, dim: (UPerNetDecoder(channels, decoder_channels=dim), dim),
-}
-"""Decoder and its output width by name, called with the widths of features and decoder."""
 
 
 class MutualFormerNetwork(nn.Module):
@@ -60,7 +43,9 @@ class MutualFormerNetwork(nn.Module):
             :func:`mutualformer.network.encoders.build_encoder`.
         share_encoder: use one encoder for both modalities (one channel is repeated to three)
             instead of two with their own weights.
-        fusion: which fusion, with its options.
+        fusion: called with the token width for each stage: a class of ``mutualformer.fusions``, a
+            subclass of your own of :class:`mutualformer.fusions.Fusion`, or a ``functools.partial``
+            of one.
         fusion_strides: strides whose tokens are fused, out of 4, 8, 16, 32. Stride 8 of a
             352 × 352 image is 1936 tokens, stride 4 is 7744.
         fusion_dim: token width C.
@@ -85,7 +70,7 @@ class MutualFormerNetwork(nn.Module):
         encoder_name: str = "mit_b2",
         encoder_weights: str | None = None,
         share_encoder: bool = False,
-        fusion: Fusion = Fusion(),  # noqa: B008  (frozen)
+        fusion: Callable[[int], Fusion] = MutualFormerBlock,
         fusion_strides: Sequence[int] = (8, 16, 32),
         fusion_dim: int = 128,
         decoder_name: str = "fpn",
@@ -93,10 +78,11 @@ class MutualFormerNetwork(nn.Module):
         depth_channels: int = 1,
     ) -> None:
         super().__init__()
+        probe = _probe(fusion, fusion_dim)
         self.settings: dict[str, Any] = {
             "encoder_name": encoder_name,
             "share_encoder": share_encoder,
-            "fusion": asdict(fusion),
+            "fusion": probe.settings,
             "fusion_strides": list(fusion_strides),
             "fusion_dim": fusion_dim,
             "decoder_name": decoder_name,
@@ -111,14 +97,14 @@ class MutualFormerNetwork(nn.Module):
             raise UserError(f"decoder_dim is {decoder_dim}, expected a multiple of 32")
         if depth_channels not in (1, 3):
             raise UserError(f"depth_channels is {depth_channels}, expected 1 or 3")
-        self.fusion = fusion
+        self.modalities = probe.modalities
         self.depth_channels = depth_channels
         self.share_encoder = share_encoder
         widths = {"shared": 3} if share_encoder else {"rgb": 3, "depth": depth_channels}
         encoders = {
             name: build_encoder(encoder_name, in_channels=in_channels, weights=encoder_weights)
             for name, in_channels in widths.items()
-            if share_encoder or name in fusion.modalities
+            if share_encoder or name in self.modalities
         }
         self.encoders = nn.ModuleDict(encoders)
         out_channels: Any = next(iter(encoders.values())).out_channels
@@ -129,9 +115,9 @@ class MutualFormerNetwork(nn.Module):
         self.blocks = nn.ModuleDict()
         for stride in sorted(fusion_strides):
             level = int(math.log2(stride))
-            self.blocks[str(level)] = fusion.build(fusion_dim)
+            self.blocks[str(level)] = fusion(fusion_dim)
             self.embeddings[str(level)] = nn.ModuleDict(
-                {name: nn.Conv2d(channels[level], fusion_dim, 1) for name in fusion.modalities}
+                {name: nn.Conv2d(channels[level], fusion_dim, 1) for name in self.modalities}
             )
             channels[level] = fusion_dim
         self.decoder, head_dim = DECODERS[decoder_name](channels, decoder_dim)
@@ -155,7 +141,7 @@ class MutualFormerNetwork(nn.Module):
             ValueError: one is unknown, or has a wrong type or value.
         """
         try:
-            fusion = Fusion(**settings.get("fusion", {}))
+            fusion = read_fusion(settings.get("fusion", "mutualformer"))
             return cls(**{**settings, "fusion": fusion}, encoder_weights=None)
         except Exception as error:  # a value of a wrong type fails wherever it is used first
             reason = str(error).replace("MutualFormerNetwork.__init__()", "the network")
@@ -266,7 +252,7 @@ class MutualFormerNetwork(nn.Module):
             "rgb": (rgb - self.rgb_mean) / self.rgb_std,
             "depth": (depth - self.depth_mean) / self.depth_std,
         }
-        features = {name: self._encode(name, inputs[name]) for name in self.fusion.modalities}
+        features = {name: self._encode(name, inputs[name]) for name in self.modalities}
         logits = self.head(self.decoder(self._fuse(features)))
         padded = [_round_up(length) for length in size]
         logits = F.interpolate(logits, size=padded, mode="bilinear", align_corners=False)
@@ -297,6 +283,18 @@ class MutualFormerNetwork(nn.Module):
             joined = self.blocks[str(level)](tokens.get("rgb"), tokens.get("depth"), spatial_size)
             fused.append(joined.mT.unflatten(-1, spatial_size))
         return fused
+
+
+def _probe(fusion: Callable[[int], Fusion], dim: int) -> Fusion:
+    """Build one fusion to learn what it reads, with the random numbers of nobody else."""
+    with torch.random.fork_rng(devices=[]):
+        probe = fusion(dim)
+    if not isinstance(probe, Fusion):
+        raise UserError(
+            f"fusion made a {type(probe).__qualname__}, expected a subclass of "
+            "mutualformer.fusions.Fusion: derive your class from it"
+        )
+    return probe
 
 
 def _round_up(length: int) -> int:

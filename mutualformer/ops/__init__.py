@@ -4,20 +4,22 @@ from mutualformer.ops.cross_diffusion.affinity_rows import AffinityRows, affinit
 from mutualformer.ops.cross_diffusion.cross_diffusion import (
     CrossDiffusionOutput,
     cross_diffusion,
-    cross_diffusion_residuals,
 )
-from mutualformer.ops.diffusion import diffuse, diffusion_limit
-from mutualformer.ops.regularized_diffusion import (
+from mutualformer.ops.cross_diffusion.options import CrossDiffusionOptions, QueryKeyValue
+from mutualformer.ops.diffusion import (
+    diffuse,
+    diffusion_limit,
     regularized_diffusion,
     regularized_diffusion_limit,
 )
 
 __all__ = [
     "AffinityRows",
+    "CrossDiffusionOptions",
     "CrossDiffusionOutput",
+    "QueryKeyValue",
     "affinity_rows",
     "cross_diffusion",
-    "cross_diffusion_residuals",
     "diffuse",
     "diffusion_limit",
     "regularized_diffusion",

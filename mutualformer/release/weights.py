@@ -1,6 +1,7 @@
 """Parameters of the authors' release, translated to the names of this package."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
@@ -25,14 +26,17 @@ RELEASE_MODULES = {
 OPTIONAL_PARAMETERS = {"attn.qkv_r.bias", "attn.qkv_d.bias", "attn.qkv.bias"}
 
 
-def convert_release_state_dict(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the parameters of one released block.
+def read_release(
+    state_dict: Mapping[str, Tensor],
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Rename the parameters of one released block, and read its options off their shapes.
 
     Args:
         state_dict: parameters of one block under the authors' names (``norm1.weight``, …).
 
     Returns:
-        The same tensors under the names of ``MutualFormerBlock(variant="release")``.
+        The same tensors under the names of ``MutualFormerBlock(variant="release")``, and its
+        ``dim``, ``mlp_ratio`` and ``qkv_bias``.
 
     Raises:
         ValueError: a parameter of the release is missing, or one is not known; both are named.
@@ -49,4 +53,6 @@ def convert_release_state_dict(state_dict: Mapping[str, Tensor]) -> dict[str, Te
     for name, parameter in state_dict.items():
         module, kind = name.rsplit(".", 1)
         converted[f"{RELEASE_MODULES[module]}.{kind}"] = parameter
-    return converted
+    hidden_dim, dim = state_dict["mlp.fc1.weight"].shape
+    options = {"dim": dim, "mlp_ratio": hidden_dim / dim, "qkv_bias": "attn.qkv.bias" in state_dict}
+    return converted, options

@@ -1,5 +1,6 @@
 """The module only wires: optimiser groups, schedule, loss and refusals."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,13 +9,13 @@ from lightning.pytorch import Trainer
 
 from datamodules import SyntheticRGBDDataModule
 from lightning_modules import SaliencyModule
-from mutualformer import Fusion, MutualFormerNetwork
+from mutualformer import MutualFormerBlock, MutualFormerNetwork
 
 
 def build(**options: object) -> SaliencyModule:
     network = MutualFormerNetwork(
         "resnet18",
-        fusion=Fusion(num_heads=2),
+        fusion=partial(MutualFormerBlock, num_heads=2),
         fusion_strides=(16, 32),
         fusion_dim=16,
         decoder_dim=32,

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mutualformer.ops.affinity.row_block_affinity import RowBlockAffinity
-from mutualformer.ops.cross_diffusion.options import Pair, accumulation_dtype, only, row_dot
+from mutualformer.ops.affinity.tensors import Pair, accumulation_dtype, only, row_dot
 
 
 class AffinitySide:

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from mutualformer.ops.affinity.affinity_side import AffinitySide
 from mutualformer.ops.affinity.row_block_affinity import RowBlockAffinity
-from mutualformer.ops.cross_diffusion.options import Options, Pair, only
+from mutualformer.ops.affinity.tensors import Pair, only
+from mutualformer.ops.cross_diffusion.options import CrossDiffusionOptions
 
 NUM_CHECKPOINTS = 8
 """Checkpoints per level of recomputation, and steps whose outer products share a gradient pass."""
@@ -42,13 +43,13 @@ def descend(step: Callable[[Pair], Pair], start: Pair, count: int) -> Iterator[P
         count = first - 1
 
 
-def num_states(options: Options) -> int:
+def num_states(options: CrossDiffusionOptions) -> int:
     """Return how many states :func:`forward` returns after its outputs and log-sum-exps: none."""
     return 0
 
 
 def forward(
-    options: Options, queries: Pair, keys: Pair, values: Pair
+    options: CrossDiffusionOptions, queries: Pair, keys: Pair, values: Pair
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Compute M_r, M_d, M_rd, M_dr and the log-sum-exps of the two affinities.
 
@@ -67,7 +68,7 @@ def forward(
     crosses = _crosses(options, queries, keys)
 
     state: Pair = []
-    for moved in descend(lambda x: _move(sides, x), list(values), options.num_iterations):
+    for moved in descend(lambda x: _move(sides, x), list(values), options.num_steps):
         if not state:
             state = _start(options, sides, crosses, moved)
             continue
@@ -76,13 +77,13 @@ def forward(
             side.products(right=[parts[1 - j], moved[j]])[0] for j, side in enumerate(sides)
         )
         state = [by_depth[0] + options.beta * by_rgb[1], by_rgb[0] + options.beta * by_depth[1]]
-    if options.num_iterations == 0:
+    if options.num_steps == 0:
         state = [y.clone() for y in state]  # outputs must not share memory with inputs
     return [*attended, *state[::-1]], [only(affinity.log_sum_exp) for affinity in affinities]
 
 
 def backward(
-    options: Options,
+    options: CrossDiffusionOptions,
     queries: Pair,
     keys: Pair,
     values: Pair,
@@ -104,7 +105,7 @@ def backward(
     Returns:
         Gradients of the queries (divided by √D), the keys and the values.
     """
-    epsilon, beta, count = options.epsilon, options.beta, options.num_iterations
+    epsilon, beta, count = options.epsilon, options.beta, options.num_steps
     affinities = options.affinities(queries, keys, list(saved))
     sides = [AffinitySide(affinity, options.affinity == "symmetric") for affinity in affinities]
     crosses = _crosses(options, queries, keys)
@@ -162,7 +163,7 @@ def _move_and_pull(sides: list[AffinitySide], chains: Pair) -> Pair:
     return [by_rgb[0], by_depth[0], by_depth[1], by_rgb[1]]
 
 
-def _parts(options: Options, state: Pair, moved: Pair) -> Pair:
+def _parts(options: CrossDiffusionOptions, state: Pair, moved: Pair) -> Pair:
     """Combine P_k = ε Y_{k+1} + ½ (1 − ε) W_k, which the other modality's affinity reads."""
     return [
         torch.add(options.beta * w, y, alpha=options.epsilon)
@@ -170,7 +171,7 @@ def _parts(options: Options, state: Pair, moved: Pair) -> Pair:
     ]
 
 
-def _crosses(options: Options, queries: Pair, keys: Pair) -> list[AffinitySide]:
+def _crosses(options: CrossDiffusionOptions, queries: Pair, keys: Pair) -> list[AffinitySide]:
     """Build softmax(Q_r K_dᵀ), which reads depth, and its counterpart, if they are wanted."""
     if options.initial_affinity != "cross":
         return []
@@ -179,7 +180,10 @@ def _crosses(options: Options, queries: Pair, keys: Pair) -> list[AffinitySide]:
 
 
 def _start(
-    options: Options, sides: list[AffinitySide], crosses: list[AffinitySide], moved: Pair
+    options: CrossDiffusionOptions,
+    sides: list[AffinitySide],
+    crosses: list[AffinitySide],
+    moved: Pair,
 ) -> Pair:
     """Compute Y_T = S^(0) W_T."""
     if options.initial_affinity == "identity":
@@ -191,7 +195,7 @@ def _start(
 
 
 def _start_gradient(
-    options: Options,
+    options: CrossDiffusionOptions,
     sides: list[AffinitySide],
     crosses: list[AffinitySide],
     moved: Pair,

@@ -5,6 +5,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from mutualformer.ops.affinity.tensors import accumulation_dtype
+from mutualformer.ops.cross_diffusion.options import CrossDiffusionOptions, QueryKeyValue
 from mutualformer.ops.diffusion import diffuse
 
 
@@ -25,30 +27,20 @@ def symmetric_affinity(logits: Tensor) -> Tensor:
 
 
 def cross_diffusion_dense(
-    query_rgb: Tensor,
-    key_rgb: Tensor,
-    value_rgb: Tensor,
-    query_depth: Tensor,
-    key_depth: Tensor,
-    value_depth: Tensor,
-    *,
-    epsilon: float,
-    num_iterations: int,
-    initial_affinity: str,
-    affinity: str,
+    rgb: QueryKeyValue, depth: QueryKeyValue, options: CrossDiffusionOptions
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Evaluate cross-diffusion attention literally; arguments as in ``cross_diffusion``.
 
     Half precision is computed in float32 and rounded once at the end. O(T N³) time, O(N²) memory.
     """
-    dtype = value_rgb.dtype
-    accumulate = torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
-    tensors = (query_rgb, key_rgb, value_rgb, query_depth, key_depth, value_depth)
-    with torch.autocast(value_rgb.device.type, enabled=False):
-        q_r, k_r, v_r, q_d, k_d, v_d = (tensor.to(accumulate) for tensor in tensors)
-        logits_rgb, logits_depth = scaled_logits(q_r, k_r), scaled_logits(q_d, k_d)
+    dtype = rgb.value.dtype
+    accumulate = accumulation_dtype(dtype)
+    with torch.autocast(rgb.value.device.type, enabled=False):
+        rgb, depth = (QueryKeyValue(*(x.to(accumulate) for x in m)) for m in (rgb, depth))
+        logits_rgb = scaled_logits(rgb.query, rgb.key)
+        logits_depth = scaled_logits(depth.query, depth.key)
         attention_rgb, attention_depth = logits_rgb.softmax(-1), logits_depth.softmax(-1)
-        if affinity == "softmax":
+        if options.affinity == "softmax":
             # The rows already sum to one, so that D = I and the normalisation changes nothing.
             affinity_rgb, affinity_depth = attention_rgb, attention_depth
         else:
@@ -56,22 +48,22 @@ def cross_diffusion_dense(
             affinity_depth = symmetric_affinity(logits_depth)
         average = 0.5 * (affinity_rgb + affinity_depth)
 
-        if initial_affinity == "identity":
+        if options.initial_affinity == "identity":
             initial_rd = initial_dr = torch.eye(
                 average.shape[-1], dtype=average.dtype, device=average.device
             ).expand_as(average)
-        elif initial_affinity == "average":
+        elif options.initial_affinity == "average":
             initial_rd = initial_dr = average
         else:
-            initial_rd = scaled_logits(q_r, k_d).softmax(-1)
-            initial_dr = scaled_logits(q_d, k_r).softmax(-1)
+            initial_rd = scaled_logits(rgb.query, depth.key).softmax(-1)
+            initial_dr = scaled_logits(depth.query, rgb.key).softmax(-1)
 
-        step = partial(diffuse, epsilon=epsilon, num_iterations=num_iterations)
+        step = partial(diffuse, epsilon=options.epsilon, num_iterations=options.num_steps)
         affinity_rd = step(affinity_rgb, affinity_depth, average, initial_rd)
         affinity_dr = step(affinity_depth, affinity_rgb, average, initial_dr)
         return (
-            (attention_rgb @ v_r).to(dtype),
-            (attention_depth @ v_d).to(dtype),
-            (affinity_rd @ v_d).to(dtype),
-            (affinity_dr @ v_r).to(dtype),
+            (attention_rgb @ rgb.value).to(dtype),
+            (attention_depth @ depth.value).to(dtype),
+            (affinity_rd @ depth.value).to(dtype),
+            (affinity_dr @ rgb.value).to(dtype),
         )

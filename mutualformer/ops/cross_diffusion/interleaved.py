@@ -13,20 +13,21 @@ import torch
 from torch import Tensor
 
 from mutualformer.ops.affinity.row_block_affinity import RowBlockAffinity
-from mutualformer.ops.cross_diffusion.options import Options, Pair, only, row_dot
+from mutualformer.ops.affinity.tensors import Pair, only, row_dot
+from mutualformer.ops.cross_diffusion.options import CrossDiffusionOptions
 
 MAX_ITERATIONS = 8
 
 
-def num_states(options: Options) -> int:
+def num_states(options: CrossDiffusionOptions) -> int:
     """Return how many states :func:`forward` returns after its outputs and log-sum-exps."""
-    between = options.num_iterations - 1  # Y_k and S W_k for 0 < k < T
+    between = options.num_steps - 1  # Y_k and S W_k for 0 < k < T
     last = int(options.initial_affinity != "identity")  # Y_T, unless it is W_T
-    return 2 * (options.num_iterations + 2 * between + last)
+    return 2 * (options.num_steps + 2 * between + last)
 
 
 def forward(
-    options: Options, queries: Pair, keys: Pair, values: Pair
+    options: CrossDiffusionOptions, queries: Pair, keys: Pair, values: Pair
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Compute M_r, M_d, M_rd, M_dr, and what :func:`backward` needs of them.
 
@@ -40,7 +41,7 @@ def forward(
         The four outputs, `(G, N, D)`; the log-sum-exps of the two affinities, `(G, N)`, and
         ``num_states(options)`` states, `(G, N, D)`.
     """
-    steps = range(options.num_iterations)
+    steps = range(options.num_steps)
     affinities = options.affinities(queries, keys)
     rgb, depth = affinities
     moved: list[Pair] = [[value] for value in values]  # W_0 … W_T
@@ -58,12 +59,12 @@ def forward(
 
     def part(m: int) -> Tensor:
         """Combine P_k for the next k."""
-        k = options.num_iterations - len(states[m])
+        k = options.num_steps - len(states[m])
         return _part(options, states[m][-1], moved[m][k])
 
     def settle(m: int, read: Tensor) -> None:
         """Append Y_k = S P_k + ½ (1 − ε) S W_k."""
-        k = options.num_iterations - len(states[m])
+        k = options.num_steps - len(states[m])
         states[m].append(torch.add(read, products[m][k], alpha=options.beta))
 
     for _ in steps:
@@ -90,7 +91,7 @@ def forward(
 
 
 def backward(
-    options: Options,
+    options: CrossDiffusionOptions,
     queries: Pair,
     keys: Pair,
     values: Pair,
@@ -112,7 +113,7 @@ def backward(
     Returns:
         Gradients of the queries (divided by √D), the keys and the values.
     """
-    beta, steps = options.beta, range(options.num_iterations)
+    beta, steps = options.beta, range(options.num_steps)
     affinities = options.affinities(queries, keys, list(saved[:2]))
     rgb, depth = affinities
     moved, products, states = _unpack(options, values, outputs, saved[2:])
@@ -144,7 +145,7 @@ def backward(
             read = states[other][k] - beta * products[other][k]
             lefts += [pulled[other][k], grad_product(m, k), moved[m][k]]
             rights += [_part(options, states[other][k + 1], moved[other][k]), moved[m][k]]
-            rights.append(pushed[m][options.num_iterations - 1 - k])
+            rights.append(pushed[m][options.num_steps - 1 - k])
             deltas[m] += row_dot(lefts[-3], read) + row_dot(lefts[-2], products[m][k])
         outer_left, outer_right = torch.cat(lefts, -1), torch.cat(rights, -1)
         lefts.clear()
@@ -205,25 +206,29 @@ def _accumulate(totals: list[Tensor | None], index: int, term: Tensor) -> None:
     totals[index] = term if total is None else total + term
 
 
-def _part(options: Options, state: Tensor, moved: Tensor) -> Tensor:
+def _part(options: CrossDiffusionOptions, state: Tensor, moved: Tensor) -> Tensor:
     """Combine P_k = ε Y_{k+1} + ½ (1 − ε) W_k, which the other modality's affinity reads."""
     return torch.add(options.beta * moved, state, alpha=options.epsilon)
 
 
 def _initial(
-    options: Options, affinities: list[RowBlockAffinity], queries: Pair, keys: Pair, m: int
+    options: CrossDiffusionOptions,
+    affinities: list[RowBlockAffinity],
+    queries: Pair,
+    keys: Pair,
+    m: int,
 ) -> list[tuple[tuple[int, int], float, RowBlockAffinity]]:
     """Return the terms of S^(0) for values of modality m: (query's, key's modality), weight, S."""
     if options.initial_affinity == "cross":
-        return [((1 - m, m), 1.0, options.make_affinity(queries[1 - m], keys[m]))]
+        return [((1 - m, m), 1.0, options.affinities([queries[1 - m]], [keys[m]])[0])]
     return [((j, j), 0.5, affinities[j]) for j in (0, 1)]
 
 
 def _unpack(
-    options: Options, values: Pair, outputs: Sequence[Tensor], saved: Sequence[Tensor]
+    options: CrossDiffusionOptions, values: Pair, outputs: Sequence[Tensor], saved: Sequence[Tensor]
 ) -> tuple[list[Pair], list[Pair], list[Pair]]:
     """Sort what was saved to W_0 … W_T, S W_0 … S W_{T−1} and Y_0 … Y_T of either modality."""
-    count, remaining = options.num_iterations, iter(saved)
+    count, remaining = options.num_steps, iter(saved)
     moved: list[Pair] = []
     products: list[Pair] = []
     states: list[Pair] = []

@@ -3,96 +3,75 @@
 Being opaque, it works under ``torch.compile`` and ``torch.export`` without a graph break.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from mutualformer.ops.affinity.row_block_affinity import RowBlockAffinity
-from mutualformer.ops.affinity.triton.triton_affinity import TritonAffinity
+from mutualformer.ops.affinity.tensors import Pair, accumulation_dtype
 from mutualformer.ops.cross_diffusion import checkpointed, interleaved
-from mutualformer.ops.cross_diffusion.options import Options, accumulation_dtype
+from mutualformer.ops.cross_diffusion.options import CrossDiffusionOptions
 
-AFFINITIES: dict[str, Callable[..., RowBlockAffinity]] = {
-    "matrix_free": RowBlockAffinity,
-    "triton": TritonAffinity,
-}
-"""How a backend multiplies with an affinity."""
+_TENSORS = ("query_rgb", "key_rgb", "value_rgb", "query_depth", "key_depth", "value_depth")
+# The fields of CrossDiffusionOptions in their order, but for the last: dropout is drawn before.
+_OPTIONS = "float epsilon, int num_iterations, str initial_affinity, str affinity, str backend"
 
 
-def choose_form(options: Options) -> ModuleType:
+def choose_form(options: CrossDiffusionOptions) -> ModuleType:
     """Choose the module whose ``forward`` and ``backward`` serve: fewest passes, if it can."""
-    few = 1 <= options.num_iterations <= interleaved.MAX_ITERATIONS
+    few = 1 <= options.num_steps <= interleaved.MAX_ITERATIONS
     if few and options.affinity == "softmax":
         return interleaved
     return checkpointed
 
 
-@torch.library.custom_op("mutualformer::cross_diffusion", mutates_args=())
-def cross_diffusion_operator(
-    query_rgb: Tensor,
-    key_rgb: Tensor,
-    value_rgb: Tensor,
-    query_depth: Tensor,
-    key_depth: Tensor,
-    value_depth: Tensor,
-    epsilon: float,
-    num_iterations: int,
-    initial_affinity: str,
-    affinity: str,
-    backend: str,
-) -> list[Tensor]:
+@torch.library.custom_op(
+    "mutualformer::cross_diffusion",
+    mutates_args=(),
+    schema=f"({', '.join(f'Tensor {name}' for name in _TENSORS)}, {_OPTIONS}) -> Tensor[]",
+)
+def cross_diffusion_operator(*arguments: Any) -> list[Tensor]:
     """Compute M_r, M_d, M_rd, M_dr, each `(G, N, D)`, and what the gradients need of them.
 
     All of it is at least float32, whatever the inputs are.
     Arguments as in :func:`mutualformer.cross_diffusion`, with one leading dimension G.
     """
-    tensors = (query_rgb, key_rgb, value_rgb, query_depth, key_depth, value_depth)
-    options = Options(epsilon, num_iterations, initial_affinity, affinity, AFFINITIES[backend])
-    with torch.autocast(query_rgb.device.type, enabled=False):
-        outputs, saved = choose_form(options).forward(options, *_pairs(tensors, backend))
+    tensors, options = arguments[:6], CrossDiffusionOptions(*arguments[6:])
+    with torch.autocast(tensors[0].device.type, enabled=False):
+        pairs = _pairs(tensors, options.backend)
+        outputs, saved = choose_form(options).forward(options, *pairs)
     return [*outputs, *saved]
 
 
 @cross_diffusion_operator.register_fake
-def _(
-    query_rgb: Tensor,
-    key_rgb: Tensor,
-    value_rgb: Tensor,
-    query_depth: Tensor,
-    key_depth: Tensor,
-    value_depth: Tensor,
-    epsilon: float,
-    num_iterations: int,
-    initial_affinity: str,
-    affinity: str,
-    backend: str,
-) -> list[Tensor]:
-    options = Options(epsilon, num_iterations, initial_affinity, affinity)
-    tokens = query_rgb.new_empty(query_rgb.shape, dtype=accumulation_dtype(query_rgb.dtype))
-    log_sum_exp = tokens.new_empty(query_rgb.shape[:2])
+def _(*arguments: Any) -> list[Tensor]:
+    query, options = arguments[0], CrossDiffusionOptions(*arguments[6:])
+    tokens = query.new_empty(query.shape, dtype=accumulation_dtype(query.dtype))
+    log_sum_exp = tokens.new_empty(query.shape[:2])
     states = [torch.empty_like(tokens) for _ in range(4 + choose_form(options).num_states(options))]
     return [*states[:4], torch.empty_like(log_sum_exp), log_sum_exp, *states[4:]]
 
 
-@torch.library.custom_op("mutualformer::cross_diffusion_backward", mutates_args=())
+@torch.library.custom_op(
+    "mutualformer::cross_diffusion_backward",
+    mutates_args=(),
+    schema=f"(Tensor[] inputs, Tensor[] outputs, Tensor[] cotangents, {_OPTIONS}) -> Tensor[]",
+)
 def cross_diffusion_backward_operator(
     inputs: Sequence[Tensor],
     outputs: Sequence[Tensor],
     cotangents: Sequence[Tensor],
-    epsilon: float,
-    num_iterations: int,
-    initial_affinity: str,
-    affinity: str,
-    backend: str,
+    *arguments: Any,
 ) -> list[Tensor]:
     """Compute the gradients of the six inputs from those of the four outputs."""
-    options = Options(epsilon, num_iterations, initial_affinity, affinity, AFFINITIES[backend])
+    options = CrossDiffusionOptions(*arguments)
     dtype = inputs[0].dtype
     with torch.autocast(inputs[0].device.type, enabled=False):
+        pairs = _pairs(inputs, options.backend)
         queries, keys, values = choose_form(options).backward(
-            options, *_pairs(inputs, backend), outputs[:4], outputs[4:], list(cotangents)
+            options, *pairs, outputs[:4], outputs[4:], list(cotangents)
         )
         root = inputs[0].shape[-1] ** 0.5
         gradients = (queries[0] / root, keys[0], values[0], queries[1] / root, keys[1], values[1])
@@ -100,16 +79,7 @@ def cross_diffusion_backward_operator(
 
 
 @cross_diffusion_backward_operator.register_fake
-def _(
-    inputs: Sequence[Tensor],
-    outputs: Sequence[Tensor],
-    cotangents: Sequence[Tensor],
-    epsilon: float,
-    num_iterations: int,
-    initial_affinity: str,
-    affinity: str,
-    backend: str,
-) -> list[Tensor]:
+def _(inputs: Sequence[Tensor], *_arguments: Any) -> list[Tensor]:
     return [torch.empty_like(tensor, memory_format=torch.contiguous_format) for tensor in inputs]
 
 
@@ -123,9 +93,7 @@ def _refuse_second_derivative(ctx, *_gradients) -> None:  # noqa: ANN001
 cross_diffusion_backward_operator.register_autograd(_refuse_second_derivative)
 
 
-def _pairs(
-    tensors: Sequence[Tensor], backend: str
-) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+def _pairs(tensors: Sequence[Tensor], backend: str) -> tuple[Pair, Pair, Pair]:
     """Sort the six inputs to queries, keys and values, prepared as the backend expects them.
 
     In the dtype of sums, queries divided by √D; but GPU kernels compare queries and keys in their
@@ -142,30 +110,18 @@ def _pairs(
 
 
 def _setup_context(ctx, inputs, output) -> None:  # noqa: ANN001
-    *tensors, ctx.epsilon, ctx.num_iterations, ctx.initial_affinity, ctx.affinity, ctx.backend = (
-        inputs
-    )
-    ctx.save_for_backward(*tensors, *output)
+    ctx.options = inputs[6:]
+    ctx.save_for_backward(*inputs[:6], *output)
 
 
 def _backward(ctx, cotangents: Sequence[Tensor | None]):  # noqa: ANN001, ANN202
-    tensors = ctx.saved_tensors
-    outputs = tensors[6:]
+    inputs, outputs = ctx.saved_tensors[:6], ctx.saved_tensors[6:]
     filled = [
         torch.zeros_like(output) if cotangent is None else cotangent
         for output, cotangent in zip(outputs[:4], cotangents[:4], strict=True)
     ]
-    gradients = cross_diffusion_backward_operator(
-        tensors[:6],
-        outputs,
-        filled,
-        ctx.epsilon,
-        ctx.num_iterations,
-        ctx.initial_affinity,
-        ctx.affinity,
-        ctx.backend,
-    )
-    return (*gradients, None, None, None, None, None)
+    gradients = cross_diffusion_backward_operator(inputs, outputs, filled, *ctx.options)
+    return (*gradients, *(None for _ in ctx.options))
 
 
 cross_diffusion_operator.register_autograd(_backward, setup_context=_setup_context)

@@ -1,25 +1,119 @@
-"""What the matrix-free forms of cross-diffusion share."""
+"""The options of cross-diffusion, and what it reads: one object each, from YAML to operator."""
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
+from mutualformer.errors import UserError
 from mutualformer.ops.affinity.row_block_affinity import RowBlockAffinity
+from mutualformer.ops.affinity.tensors import Pair
 
-Pair = list[Tensor]
-"""One tensor per modality, 0 = RGB and 1 = depth, so that ``1 - m`` is the other modality."""
+InitialAffinity = Literal["identity", "average", "cross"]
+Affinity = Literal["softmax", "symmetric"]
+NumIterations = int | Literal["inf"]
+Backend = Literal["auto", "dense", "matrix_free", "triton"]
 
 
-class Options(NamedTuple):
-    """What determines the operation, apart from its tensors; see ``cross_diffusion``."""
+class QueryKeyValue(NamedTuple):
+    """Queries, keys and values of one modality, each `(..., N, D)`."""
 
-    epsilon: float
-    num_iterations: int
-    initial_affinity: str
-    affinity: str
-    make_affinity: Callable[..., RowBlockAffinity] = RowBlockAffinity
+    query: Tensor
+    key: Tensor
+    value: Tensor
+
+
+@dataclass(frozen=True)
+class CrossDiffusionOptions:
+    """What determines cross-diffusion, apart from its tensors.
+
+    Args:
+        epsilon: strength ε of the diffusion, 0 <= ε < 1; .6 as in the authors' code. At 0,
+            M_rd = A V_d (for T >= 1).
+        num_iterations: number T of diffusion steps, >= 0; 1 as in the paper. At 0,
+            M_rd = S_rd^(0) V_d. ``"inf"`` (or ``math.inf``) is the fixed point: as many steps as
+            bring ε^T, the rate at which the error shrinks, to 1e-7 (1e-14 in float64).
+        initial_affinity: S_rd^(0) and S_dr^(0): ``"identity"`` (paper), ``"average"`` (A), or
+            ``"cross"`` (softmax(Q_r K_dᵀ/√D) and softmax(Q_d K_rᵀ/√D), which diffusion refines).
+        affinity: ``"softmax"`` (paper): Ŝ_m = S_m, whose rows sum to one, so that
+            D^(−1/2) S_m D^(−1/2) changes nothing. ``"symmetric"``: Ŝ_m = D^(−1/2) exp(Q_m K_mᵀ/√D)
+            D^(−1/2), as RDP normalises; its entries reach exp(½ (max lse − min lse)), which
+            overflows float32 when row log-sum-exps differ by more than about 170. Self-attention
+            M_m reads through the softmax in both cases.
+        backend: ``"dense"`` forms the N × N affinities: the reference, differentiable twice.
+            ``"matrix_free"`` recomputes them in row blocks, forward and backward. ``"triton"`` does
+            so inside GPU kernels, on a CUDA device, in float32 or half precision, for D <= 128;
+            they have not run on a GPU yet. ``"auto"`` is ``"matrix_free"``. A backend that is named
+            never falls back to another.
+        dropout_p: probability of hiding a token's value, drawn once per image, head and modality
+            and applied wherever that modality is read (columns of S_m and of S_·m are dropped as a
+            whole); the others are scaled by 1 / (1 − p). The diffusion itself sees no dropout.
+
+    Raises:
+        ValueError: an option is outside its range. The message names it, what it is and what was
+            expected.
+
+    >>> CrossDiffusionOptions(num_iterations=float("inf")).num_iterations
+    'inf'
+    """
+
+    epsilon: float = 0.6
+    num_iterations: NumIterations = 1
+    initial_affinity: InitialAffinity = "identity"
+    affinity: Affinity = "softmax"
+    backend: Backend = "auto"
+    dropout_p: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.epsilon < 1:
+            raise UserError(
+                f"epsilon is {self.epsilon}, expected 0 <= epsilon < 1 (0 turns the diffusion "
+                "off; at 1 the recurrence has no limit)"
+            )
+        count = self.num_iterations
+        if count == math.inf:
+            object.__setattr__(self, "num_iterations", "inf")  # which JSON can hold
+        elif count != "inf" and (
+            not isinstance(count, int) or isinstance(count, bool) or count < 0
+        ):
+            raise UserError(f"num_iterations is {count!r}, expected an integer >= 0 or 'inf'")
+        for name, choices in (
+            ("initial_affinity", get_args(InitialAffinity)),
+            ("affinity", get_args(Affinity)),
+            ("backend", get_args(Backend)),
+        ):
+            if getattr(self, name) not in choices:
+                raise UserError(
+                    f"{name} is {getattr(self, name)!r}, expected one of {', '.join(choices)}"
+                )
+        if not 0 <= self.dropout_p < 1:
+            raise UserError(f"dropout_p is {self.dropout_p}, expected 0 <= dropout_p < 1")
+
+    def resolve(self, dtype: torch.dtype) -> "CrossDiffusionOptions":
+        """Return the options with a number of steps and a backend, for tensors of this dtype.
+
+        >>> CrossDiffusionOptions(num_iterations="inf").resolve(torch.float32).num_iterations
+        32
+        """
+        # The GPU kernels have run in Triton's interpreter only, so they are not chosen unasked.
+        backend: Backend = "matrix_free" if self.backend == "auto" else self.backend
+        if self.epsilon == 0 and self.num_iterations != 0:
+            # One step forgets what came before: A, in one way of computing it, so that runs agree.
+            return replace(self, num_iterations=0, initial_affinity="average", backend=backend)
+        if self.num_iterations == "inf":
+            tolerance = 1e-14 if dtype == torch.float64 else 1e-7
+            count = math.ceil(math.log(tolerance) / math.log(self.epsilon))
+            return replace(self, num_iterations=max(1, count), backend=backend)
+        return replace(self, backend=backend)
+
+    @property
+    def num_steps(self) -> int:
+        """The number of steps, once resolved."""
+        assert isinstance(self.num_iterations, int)
+        return self.num_iterations
 
     @property
     def beta(self) -> float:
@@ -29,22 +123,9 @@ class Options(NamedTuple):
     def affinities(
         self, queries: Pair, keys: Pair, log_sum_exps: Pair | None = None
     ) -> list[RowBlockAffinity]:
-        """Build S_r and S_d."""
-        known: Sequence[Tensor | None] = log_sum_exps or [None, None]
-        return [self.make_affinity(*x) for x in zip(queries, keys, known, strict=True)]
-
-
-def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
-    """Return the dtype that sums are kept in: float32 for half precision, else the dtype itself."""
-    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
-
-
-def only(tensor: Tensor | None) -> Tensor:
-    """Assert that an optional product was asked for."""
-    assert tensor is not None
-    return tensor
-
-
-def row_dot(one: Tensor, other: Tensor) -> Tensor:
-    """Dot products of corresponding tokens, `(G, N, D)` twice to `(G, N)`."""
-    return torch.linalg.vecdot(one, other)
+        """Build S of each pair of queries and keys, in the way of the backend."""
+        form: type[RowBlockAffinity] = RowBlockAffinity
+        if self.backend == "triton":
+            from mutualformer.ops.affinity.triton.triton_affinity import TritonAffinity as form
+        known: Sequence[Tensor | None] = log_sum_exps or [None] * len(queries)
+        return [form(*x) for x in zip(queries, keys, known, strict=True)]

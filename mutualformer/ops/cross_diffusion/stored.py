@@ -4,25 +4,16 @@ ONNX has neither loops over blocks of a batch of unknown size nor results that a
 and the dense reference multiplies N × N matrices with each other.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from mutualformer.ops.cross_diffusion.dense import scaled_logits, symmetric_affinity
+from mutualformer.ops.cross_diffusion.options import CrossDiffusionOptions, QueryKeyValue
 
 
-def cross_diffusion_stored(
-    query_rgb: Tensor,
-    key_rgb: Tensor,
-    value_rgb: Tensor,
-    query_depth: Tensor,
-    key_depth: Tensor,
-    value_depth: Tensor,
-    epsilon: float,
-    num_iterations: int,
-    initial_affinity: str,
-    affinity: str,
-    backend: str,
-) -> list[Tensor]:
+def cross_diffusion_stored(*arguments: Any) -> list[Tensor]:
     """Compute what the operator ``mutualformer::cross_diffusion`` does, in operators of ONNX.
 
         W_0 = V_d,   W_{k+1} = Ŝ_dᵀ W_k,   Y_T = S^(0) W_T
@@ -38,31 +29,32 @@ def cross_diffusion_stored(
     >>> cross_diffusion_stored(*tensors, 0.6, 2, "identity", "softmax", "auto")[2].shape
     torch.Size([8, 49, 4])
     """
-    beta = 0.5 * (1 - epsilon)
-    logits_rgb = scaled_logits(query_rgb, key_rgb)
-    logits_depth = scaled_logits(query_depth, key_depth)
+    options = CrossDiffusionOptions(*arguments[6:])
+    rgb, depth = QueryKeyValue(*arguments[:3]), QueryKeyValue(*arguments[3:6])
+    logits_rgb, logits_depth = (scaled_logits(x.query, x.key) for x in (rgb, depth))
     softmax_rgb, softmax_depth = logits_rgb.softmax(-1), logits_depth.softmax(-1)
-    if affinity == "softmax":
+    if options.affinity == "softmax":
         affinity_rgb, affinity_depth = softmax_rgb, softmax_depth
     else:
         affinity_rgb, affinity_depth = map(symmetric_affinity, (logits_rgb, logits_depth))
 
-    def read(near: Tensor, far: Tensor, value: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        moved = [value]
-        for _ in range(num_iterations):
+    def read(near: Tensor, far: Tensor, query: Tensor, of: QueryKeyValue) -> Tensor:
+        moved = [of.value]
+        for _ in range(options.num_steps):
             moved.append(torch.bmm(far.mT, moved[-1]))
         state = moved.pop()
-        if initial_affinity == "average":
+        if options.initial_affinity == "average":
             state = 0.5 * (torch.bmm(near, state) + torch.bmm(far, state))
-        elif initial_affinity == "cross":
-            state = torch.bmm(scaled_logits(query, key).softmax(-1), state)
+        elif options.initial_affinity == "cross":
+            state = torch.bmm(scaled_logits(query, of.key).softmax(-1), state)
         for values in reversed(moved):
-            state = torch.bmm(near, epsilon * state + beta * values) + beta * torch.bmm(far, values)
+            part = options.epsilon * state + options.beta * values
+            state = torch.bmm(near, part) + options.beta * torch.bmm(far, values)
         return state
 
     return [
-        torch.bmm(softmax_rgb, value_rgb),
-        torch.bmm(softmax_depth, value_depth),
-        read(affinity_rgb, affinity_depth, value_depth, query_rgb, key_depth),
-        read(affinity_depth, affinity_rgb, value_rgb, query_depth, key_rgb),
+        torch.bmm(softmax_rgb, rgb.value),
+        torch.bmm(softmax_depth, depth.value),
+        read(affinity_rgb, affinity_depth, rgb.query, depth),
+        read(affinity_depth, affinity_rgb, depth.query, rgb),
     ]

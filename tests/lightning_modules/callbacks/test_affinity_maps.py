@@ -11,7 +11,8 @@ from datamodules import SyntheticRGBDDataModule
 from lightning_modules import SaliencyModule
 from lightning_modules.callbacks import AffinityMaps, affinity_maps
 from lightning_modules.callbacks.affinity_maps import choose_points
-from mutualformer import Fusion, MutualFormerNetwork
+from mutualformer import MutualFormerNetwork
+from mutualformer.fusions.spelling import read_fusion
 from mutualformer.ops import cross_diffusion
 
 
@@ -19,7 +20,7 @@ def network_module(**fusion):
     return SaliencyModule(
         MutualFormerNetwork(
             "resnet18",
-            fusion=Fusion(num_heads=2, **fusion),
+            fusion=read_fusion({"num_heads": 2, **fusion}),
             fusion_strides=[16, 32],
             fusion_dim=16,
             decoder_dim=32,

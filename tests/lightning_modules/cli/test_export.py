@@ -16,7 +16,8 @@ import torch
 
 from lightning_modules.main import main
 from lightning_modules.runs.onnx_graph import write_onnx
-from mutualformer import Fusion, MutualFormerNetwork, __version__
+from mutualformer import MutualFormerNetwork, __version__
+from mutualformer.fusions.spelling import read_fusion
 
 CONFIG = Path(__file__).parents[1] / "tiny.yaml"
 # Few nodes, because translating them is what takes the time.
@@ -194,12 +195,16 @@ def test_nothing_is_left_when_the_disk_is_full(
 
 # "sum" and "depth" are made of the same parts as others here.
 FUSIONS = {
-    **{name: Fusion(name, num_heads=2) for name in ("concat", "cross_attention", "rgb")},
-    "release": Fusion(num_heads=2, variant="release"),
-    "symmetric": Fusion(
-        num_heads=2, affinity="symmetric", initial_affinity="cross", num_iterations=2, kernel_size=3
-    ),
-    "inf": Fusion(num_heads=2, num_iterations="inf", epsilon=0.1, initial_affinity="average"),
+    **{name: {"name": name, "num_heads": 2} for name in ("concat", "cross_attention", "rgb")},
+    "release": {"num_heads": 2, "variant": "release"},
+    "symmetric": {
+        **{"num_heads": 2, "affinity": "symmetric", "initial_affinity": "cross"},
+        **{"num_iterations": 2, "kernel_size": 3},
+    },
+    "inf": {
+        **{"num_heads": 2, "num_iterations": "inf"},
+        **{"epsilon": 0.1, "initial_affinity": "average"},
+    },
 }
 
 
@@ -209,7 +214,7 @@ def test_every_fusion_becomes_a_graph(name: str, tmp_path: Path) -> None:
     network = MutualFormerNetwork(
         "tu-test_efficientnet",
         **SMALL,
-        fusion=FUSIONS[name],
+        fusion=read_fusion(FUSIONS[name]),
         fusion_dim=16,
         decoder_dim=32,
         depth_channels=3,

@@ -74,7 +74,8 @@ def test_fit_leaves_configuration_checkpoints_and_curves(trained: Path) -> None:
     for name in ("best.ckpt", "last.ckpt"):
         assert (trained / "checkpoints" / name).is_file()
     config = yaml.safe_load((trained / "config.yaml").read_text())
-    assert config["model"]["init_args"]["network"]["init_args"]["fusion"]["epsilon"] == 0.6
+    network = config["model"]["init_args"]["network"]
+    assert network["init_args"]["fusion"]["init_args"]["epsilon"] == 0.6
     with next(trained.glob("logs/*/metrics.csv")).open() as file:
         columns = next(csv.reader(file))
     assert {"train/loss", "val/held_out/s_measure"} <= set(columns)
@@ -149,7 +150,7 @@ def test_a_checkpoint_loads_without_the_command_line(trained: Path) -> None:
     module = SaliencyModule.load_from_checkpoint(path, weights_only=True, map_location="cpu")
     stored = torch.load(path, weights_only=True)["state_dict"]
     assert all(torch.equal(stored[name], value) for name, value in module.state_dict().items())
-    assert module.network.fusion.epsilon == 0.6
+    assert module.network.settings["fusion"]["init_args"]["epsilon"] == 0.6
 
 
 def test_a_checkpoint_says_what_it_came_from_without_pickle(trained: Path) -> None:
@@ -237,7 +238,10 @@ def test_without_validation_data_the_last_checkpoint_serves(
         (["--model.network.fusion.epsilon=1"], "epsilon is 1.0, expected 0 <= epsilon < 1"),
         (["--model.network.fusion.num_iterations=-1"], "num_iterations is -1"),
         (["--model.network.fusion.num_heads=3"], "dim is 16 and num_heads is 3"),
-        (["--model.network.fusion.name=mean"], "Got value: mean"),
+        (
+            ["--model.network.fusion.name=mean"],
+            "fusion is mean, expected one of mutualformer, concat",
+        ),
         (["--model.network.fusion.epsilom=0.5"], "epsilom"),
         (["--model.network.encoder_name=resnet1"], "encoder_name is 'resnet1'"),
         (["--model.network.encoder_weights=nowhere.pth"], "no such file"),

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mutualformer import cross_diffusion
-from mutualformer.ops.cross_diffusion.cross_diffusion import check_cross_diffusion_options
+from mutualformer.ops import CrossDiffusionOptions
 
 INITIAL_AFFINITIES = ("identity", "average", "cross")
 
@@ -214,6 +214,6 @@ def test_tensors_that_do_not_fit_are_refused(index: int, tensor: Tensor, words: 
 
 
 def test_options_can_be_checked_without_tensors() -> None:
-    check_cross_diffusion_options(0.0, 0, "cross", "symmetric", "dense")
+    CrossDiffusionOptions(0.0, 0, "cross", "symmetric", "dense")
     with pytest.raises(ValueError, match="epsilon"):
-        check_cross_diffusion_options(2.0, 0, "cross", "symmetric", "dense")
+        CrossDiffusionOptions(2.0, 0, "cross", "symmetric", "dense")

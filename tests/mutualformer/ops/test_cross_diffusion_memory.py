@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from mutualformer.ops.affinity import row_block_affinity
 from mutualformer.ops.cross_diffusion.checkpointed import descend
 from mutualformer.ops.cross_diffusion.operator import choose_form
-from mutualformer.ops.cross_diffusion.options import Options
+from mutualformer.ops.cross_diffusion.options import CrossDiffusionOptions
 
 
 class Allocations(TorchDispatchMode):
@@ -46,7 +46,7 @@ def measure(num_tokens: int, num_iterations: int) -> Allocations:
     """Run forward and backward at D = 4, two heads."""
     tensors = [torch.randn(2, num_tokens, 4) for _ in range(6)]
     pairs = [tensors[0::3], tensors[1::3], tensors[2::3]]
-    options = Options(0.9, num_iterations, "identity", "softmax")
+    options = CrossDiffusionOptions(0.9, num_iterations, "identity", "softmax")
     with Allocations() as allocations:
         form = choose_form(options)
         outputs, saved = form.forward(options, *pairs)

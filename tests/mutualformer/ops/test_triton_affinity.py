@@ -15,12 +15,11 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mutualformer import cross_diffusion
+from mutualformer.ops import CrossDiffusionOptions
 from mutualformer.ops.affinity.triton import triton_affinity
 from mutualformer.ops.affinity.triton.triton_affinity import TritonAffinity, is_interpreted
-from mutualformer.ops.cross_diffusion.cross_diffusion import choose_backend
 from mutualformer.ops.cross_diffusion.dense import scaled_logits, symmetric_affinity
 from mutualformer.ops.diffusion import diffuse
 
@@ -393,9 +392,7 @@ def test_what_it_cannot_serve_is_refused(
 
 
 def test_auto_does_not_take_kernels_that_have_not_run_on_a_gpu() -> None:
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        tensor = torch.zeros(1, 4, 8, device="cuda" if HAS_GPU else "cpu")
-        assert choose_backend(tensor, "auto") == "matrix_free"
+    assert CrossDiffusionOptions().resolve(torch.bfloat16).backend == "matrix_free"
 
 
 def test_nothing_needs_triton_to_be_imported() -> None:
@@ -404,6 +401,6 @@ def test_nothing_needs_triton_to_be_imported() -> None:
         "import torch, mutualformer\n"
         "tensors = [torch.randn(1, 4, 8)] * 6\n"
         "mutualformer.cross_diffusion(*tensors, epsilon=0.6, num_iterations=1)\n"
-        "assert 'mutualformer.ops.affinity.triton.kernels' not in sys.modules\n"
+        "assert not any(name.startswith('mutualformer.ops.affinity.triton') for name in sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[3])

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mutualformer.errors import UserError
 from mutualformer.ops.affinity.row_block_affinity import RowBlockAffinity
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
@@ -20,33 +21,25 @@ TRITON_IS_INSTALLED = find_spec("triton") is not None
 CONTIGUOUS = torch.contiguous_format
 
 
-def triton_refusal(tensor: Tensor) -> str | None:
-    """Say why the kernels cannot serve tensors like this one, or return ``None`` if they can.
+def check_triton(tensor: Tensor) -> None:
+    """Refuse tensors that the kernels cannot serve, and say why.
 
     Looks at device, dtype and shape only, so that it can be asked while a graph is traced.
 
-    >>> triton_refusal(torch.zeros(1, 4, 8)) is None  # unless in Triton's interpreter
-    False
+    Raises:
+        ValueError: Triton is not installed; the width, the dtype or the device is none it serves.
     """
-    instead = "or use backend='matrix_free'"
     if not TRITON_IS_INSTALLED:
-        return f"triton cannot be imported; install it, {instead}"
-    if tensor.dtype not in DTYPES:
-        return (
-            f"the tensors are {tensor.dtype}, expected float32, float16 or bfloat16; "
-            f"convert them {instead}"
-        )
-    if tensor.shape[-1] > MAX_WIDTH:
-        return (
-            f"the tensors have width D = {tensor.shape[-1]}, expected at most {MAX_WIDTH}; "
-            f"use more heads {instead}"
-        )
-    if tensor.device.type != "cuda" and not is_interpreted():
-        return (
-            f"the tensors are on device {tensor.device}, expected a CUDA device; move them "
-            f"{instead} (Triton's interpreter, TRITON_INTERPRET=1, accepts them for tests)"
-        )
-    return None
+        refusal = "triton cannot be imported: install it"
+    elif tensor.dtype not in DTYPES:
+        refusal = f"the dtype is {tensor.dtype}, expected float32, float16 or bfloat16: convert"
+    elif tensor.shape[-1] > MAX_WIDTH:
+        refusal = f"D = {tensor.shape[-1]}, expected at most {MAX_WIDTH}: use more heads"
+    elif tensor.device.type != "cuda" and not is_interpreted():
+        refusal = f"the tensors are on device {tensor.device}, expected a CUDA device: move them"
+    else:
+        return
+    raise UserError(f"backend 'triton' cannot serve: {refusal}, or use backend='matrix_free'")
 
 
 def is_interpreted() -> bool:

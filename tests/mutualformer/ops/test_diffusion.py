@@ -6,7 +6,7 @@ from torch import Tensor
 
 from mutualformer import cross_diffusion, regularized_diffusion
 from mutualformer.ops import diffuse, diffusion_limit, regularized_diffusion_limit
-from mutualformer.ops.regularized_diffusion import normalize_symmetrically
+from mutualformer.ops.diffusion import normalize_symmetrically
 
 EPSILON = 0.6
 

@@ -1,0 +1,154 @@
+"""What every fusion is: two token streams or feature maps in, one out."""
+
+import inspect
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from mutualformer.errors import UserError
+from mutualformer.layers import BranchDropout
+
+
+class Fusion(nn.Module):
+    """Fuse two aligned modalities into one stream; the base class, also of fusions of your own.
+
+    A subclass takes the token width and then its own options, and implements :meth:`fuse`. The
+    network builds one of it per stage, given the class by its path or short name.
+
+    Attributes:
+        modalities: the streams that it reads; a network has no encoder for another one.
+        settings: class path and options that it was built with.
+
+    >>> class Mean(Fusion):
+    ...     def __init__(self, dim: int, weight: float = 0.5):
+    ...         super().__init__()
+    ...         self.weight = weight
+    ...     def fuse(self, tokens_rgb, tokens_depth, spatial_size):
+    ...         return self.weight * tokens_rgb + (1 - self.weight) * tokens_depth
+    >>> import torch
+    >>> Mean(32, 0.3)(torch.randn(2, 32, 7, 7), torch.randn(2, 32, 7, 7)).shape
+    torch.Size([2, 32, 7, 7])
+    >>> Mean(32, 0.3).settings["init_args"]
+    {'weight': 0.3}
+    """
+
+    modalities: ClassVar[tuple[str, ...]] = ("rgb", "depth")
+    settings: dict[str, Any]
+
+    def __new__(cls, *arguments: Any, **options: Any) -> "Fusion":
+        """Note the options, so that no subclass has to."""
+        fusion = super().__new__(cls)
+        signature = inspect.signature(cls.__init__)
+        bound = signature.bind_partial(fusion, *arguments, **options)  # a copy is made of none
+        bound.apply_defaults()
+        of_any_name = [name for name, p in signature.parameters.items() if p.kind is p.VAR_KEYWORD]
+        init_args = dict(list(bound.arguments.items())[2:])  # without self and dim
+        for name in of_any_name:
+            init_args |= init_args.pop(name, {})
+        settings = {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": init_args}
+        object.__setattr__(fusion, "settings", settings)
+        return fusion
+
+    def forward(
+        self,
+        tokens_rgb: Tensor | None,
+        tokens_depth: Tensor | None,
+        spatial_size: tuple[int, int] | None = None,
+        **streams: Tensor,
+    ) -> Tensor:
+        """Fuse two token streams, or two feature maps, to one.
+
+        Args:
+            tokens_rgb: X_r, tokens `(B, N, C)` or a feature map `(B, C, H, W)`; ``None`` if the
+                fusion does not read it.
+            tokens_depth: X_d, likewise.
+            spatial_size: (height, width) of the grid of tokens; needed only where a kernel is
+                larger than 1, and known of a feature map.
+            streams: further streams of a fusion that has any.
+
+        Returns:
+            P, of the shape of what was given.
+
+        Raises:
+            ValueError: streams are missing or differ in shape.
+        """
+        given = {"rgb": tokens_rgb, "depth": tokens_depth}
+        read = {f"tokens_{name}": given[name] for name in self.modalities} | streams
+        shapes = {name: None if x is None else tuple(x.shape) for name, x in read.items()}
+        shape = next(iter(shapes.values()))
+        if shape is None or len(shape) not in (3, 4) or len(set(shapes.values())) > 1:
+            got = " and ".join(f"{name} is {size}" for name, size in shapes.items())
+            raise UserError(f"{got}; expected (B, N, C) or (B, C, H, W), the same for each")
+        if len(shape) == 3:
+            return self.fuse(tokens_rgb, tokens_depth, spatial_size, **streams)
+        grid = (shape[2], shape[3])
+        fused = self.fuse(
+            *(None if x is None else x.flatten(2).mT for x in (tokens_rgb, tokens_depth)),
+            grid,
+            **{name: x.flatten(2).mT for name, x in streams.items()},
+        )
+        return fused.mT.unflatten(-1, grid)
+
+    def fuse(self, tokens_rgb: Any, tokens_depth: Any, spatial_size: Any) -> Tensor:
+        """Map X_r and X_d, `(B, N, C)`, to P `(B, N, C)`; arguments as in :meth:`forward`."""
+        raise NotImplementedError
+
+
+class FeedForward(nn.Sequential):
+    """Apply two linear layers with GELU between them, token by token.
+
+    Args:
+        dim: token width C.
+        mlp_ratio: hidden width as a multiple of C.
+        dropout: probability of zeroing a feature after either layer.
+
+    >>> import torch
+    >>> FeedForward(32)(torch.randn(2, 49, 32)).shape
+    torch.Size([2, 49, 32])
+    """
+
+    def __init__(self, dim: int, mlp_ratio: float = 4.0, dropout: float = 0.0) -> None:
+        hidden_dim = int(dim * mlp_ratio)
+        if hidden_dim < 1:
+            raise UserError(f"mlp_ratio is {mlp_ratio}, expected {dim} * mlp_ratio >= 1")
+        super().__init__(
+            nn.Linear(dim, hidden_dim),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden_dim, dim),
+            nn.Dropout(dropout),
+        )
+
+
+class MixingFusion(Fusion):
+    """Mix the streams, then feed forward: P' = mixing(X_r, X_d), P = P' + FFN(LN(P')).
+
+    Args:
+        mixing: module called with (tokens_rgb, tokens_depth, spatial_size), each stream
+            `(B, N, C)`, returning P' `(B, N, C)` with its residual path included.
+        dim: token width C.
+        mlp_ratio: hidden width of the FFN as a multiple of C.
+        dropout: dropout inside the FFN.
+        drop_path: probability of leaving out the FFN for a whole sample in training (stochastic
+            depth).
+    """
+
+    def __init__(
+        self, mixing: nn.Module, dim: int, *, mlp_ratio: float, dropout: float, drop_path: float
+    ) -> None:
+        super().__init__()
+        self.mixing = mixing
+        self.norm = nn.LayerNorm(dim)
+        self.feed_forward = FeedForward(dim, mlp_ratio, dropout)
+        self.drop = BranchDropout(drop_path=drop_path)
+
+    def fuse(
+        self,
+        tokens_rgb: Tensor | None,
+        tokens_depth: Tensor | None,
+        spatial_size: tuple[int, int] | None,
+        **streams: Tensor,
+    ) -> Tensor:
+        """Map X_r and X_d, `(B, N, C)`, to P `(B, N, C)`."""
+        fused = self.mixing(tokens_rgb, tokens_depth, spatial_size, **streams)
+        return fused + self.drop(self.feed_forward(self.norm(fused)))
