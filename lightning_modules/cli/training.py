@@ -46,6 +46,7 @@ from lightning_modules.runs.checkpoints import (
     checkpoint_to_continue,
     find_checkpoint,
 )
+from lightning_modules.runs.settings import flatten
 from lightning_modules.runs.yaml_text import load_yaml, read_yaml_mapping
 from lightning_modules.tracking import WandbRunLogger
 from mutualformer.errors import UserError, refused_setting
@@ -55,13 +56,11 @@ DEFAULT_MODULE = "lightning_modules.SaliencyModule"
 
 
 class BriefParser(LightningArgumentParser):
-    """Report a mistake in one message, without the pages of usage that come before it."""
+    """Raise a mistake as one message, without the pages of usage that come before it."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Print the message and exit with code 2."""
-        lines = [line.strip() for line in message.splitlines() if line.strip()]
-        print(f"error: {' '.join(lines)}", file=sys.stderr)
-        raise SystemExit(2)
+        """Raise a `UserError`."""
+        raise UserError(" ".join(message.split())) from ex
 
 
 class MutualFormerCLI(LightningCLI):
@@ -72,12 +71,9 @@ class MutualFormerCLI(LightningCLI):
 
     Args:
         arguments: the command and its options.
-        parser_class: how mistakes in them are reported.
     """
 
-    def __init__(
-        self, arguments: list[str], parser_class: type[LightningArgumentParser] = BriefParser
-    ) -> None:
+    def __init__(self, arguments: list[str]) -> None:
         set_loader("yaml", _load_yaml, exceptions=(yaml.YAMLError,))
         super().__init__(
             LightningModule,
@@ -98,7 +94,7 @@ class MutualFormerCLI(LightningCLI):
                 ]
             },
             auto_configure_optimizers=False,
-            parser_class=parser_class,
+            parser_class=BriefParser,
             parser_kwargs={"allow_abbrev": False},
             args=arguments,
         )
@@ -114,7 +110,11 @@ class MutualFormerCLI(LightningCLI):
                 content = read_yaml_mapping(path, "settings", "--config")
                 configurations.append(expand_configuration(content))
         check_fusion([*configurations, expand_configuration(typed)])
-        super().parse_arguments(parser, [*words, f"--config={json.dumps(typed)}"])
+        try:
+            super().parse_arguments(parser, [*words, f"--config={json.dumps(typed)}"])
+        except UserError as error:
+            flags = ", ".join(f"--{name}" for name in flatten(typed))
+            raise UserError(f"{error} (given: {flags})" if flags else str(error)) from error
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the outputs of a run, each configurable under its own name."""

@@ -1,21 +1,14 @@
 """Find mistakes in the trials of a sweep before the first of them starts."""
 
-from typing import Any, NoReturn
+from typing import Any
 
 import yaml
 from lightning.pytorch import Trainer
-from lightning.pytorch.cli import LightningArgumentParser
 
 from lightning_modules.cli.errors import explain
 from lightning_modules.cli.training import MutualFormerCLI, silence_what_users_cannot_act_on
 from lightning_modules.sweep.sweep_file import Sweep, SweepError, Trial
 from mutualformer.errors import refused_setting
-
-
-class _RaisingParser(LightningArgumentParser):
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise instead of ending the process."""
-        raise SweepError(" ".join(message.split()))
 
 
 class _TrialChecker(MutualFormerCLI):
@@ -62,7 +55,7 @@ def check_trials(sweep: Sweep, trials: list[Trial]) -> None:
         arguments = ["fit", *(f"--config={path}" for path in trial.configs), *trial.arguments]
         try:
             if checker is None:
-                checker = _TrialChecker(arguments, _RaisingParser)
+                checker = _TrialChecker(arguments)
                 built.add(_what_is_built(checker))
                 continue
             checker.parse_arguments(checker.parser, arguments)

@@ -9,6 +9,7 @@ import yaml
 from PIL import Image
 
 from lightning_modules.main import main
+from lightning_modules.runs.settings import flatten
 
 FOLDER = Path(__file__).resolve().parents[2] / "experiments"
 EXPERIMENTS = sorted(FOLDER.glob("*.yaml"))
@@ -28,19 +29,12 @@ def resolved(capsys: pytest.CaptureFixture[str], *paths: Path) -> dict:
     return yaml.safe_load(capsys.readouterr().out)
 
 
-def changes(overlay: object, configuration: object, path: str = "") -> list[str]:
+def changes(overlay: object, configuration: object) -> list[str]:
     """Name the settings of an overlay that a configuration does not have."""
-    if not isinstance(overlay, dict):
-        short = isinstance(configuration, dict) and configuration.get("class_path") == overlay
-        return [] if short or overlay == configuration else [f"{path}: {configuration!r}"]
-    named = {"class_path", "init_args"}
-    if isinstance(configuration, dict) and named <= configuration.keys() and not named & {*overlay}:
-        # What stands below `model` without a class is of the default module.
-        configuration = configuration["init_args"]
+    there, here = flatten(overlay), flatten(configuration)
+    here |= {name.removesuffix(".class_path"): path for name, path in here.items()}
     return [
-        difference
-        for key, value in overlay.items()
-        for difference in changes(value, dict(configuration or {}).get(key), f"{path}.{key}")
+        f"{name}: {here.get(name)!r}" for name, value in there.items() if here.get(name) != value
     ]
 
 

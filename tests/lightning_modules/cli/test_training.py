@@ -17,6 +17,7 @@ from PIL import Image
 from lightning_modules import SaliencyModule
 from lightning_modules.cli.training_help import brief_help
 from lightning_modules.main import main
+from lightning_modules.runs.settings import flatten
 from mutualformer import __version__
 
 CONFIG = Path(__file__).parents[1] / "tiny.yaml"
@@ -392,7 +393,7 @@ def test_every_option_on_the_page_of_help_exists(
     with pytest.raises(SystemExit, match="0"):
         main([command, "--config", str(CONFIG), *given, "--print_config"])
     shown = yaml.safe_load(capsys.readouterr().out)
-    assert shown["model"]["network"]["init_args"]["fusion"]["num_iterations"] == 2
+    assert flatten(shown)["model.network.fusion.num_iterations"] == 2
 
 
 def test_an_unknown_command_names_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
