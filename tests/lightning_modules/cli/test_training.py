@@ -235,7 +235,10 @@ def test_without_validation_data_the_last_checkpoint_serves(
         (["--model.network.fusion.epsilon=1"], "epsilon is 1.0, expected 0 <= epsilon < 1"),
         (["--model.network.fusion.num_iterations=-1"], "num_iterations is -1"),
         (["--model.network.fusion.num_heads=3"], "dim is 16 and num_heads is 3"),
-        (["--model.network.fusion.name=mean"], "fusion is mean, expected one of mutualformer, concat"),
+        (
+            ["--model.network.fusion.name=mean"],
+            "fusion is mean, expected one of mutualformer,",
+        ),
         (["--model.network.fusion.epsilom=0.5"], "epsilom"),
         (["--model.network.encoder_name=resnet1"], "encoder_name is 'resnet1'"),
         (["--model.network.encoder_weights=nowhere.pth"], "no such file"),
