@@ -50,9 +50,8 @@ def test_every_option_changes_what_is_built_or_computed(
     name: str, option: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, other = build(name), build(name, **{option: CHANGED[option]})
-    assert (
-        other.settings["init_args"][option] == CHANGED[option] != one.settings["init_args"][option]
-    )
+    values = [fusion.settings["init_args"][option] for fusion in (one, other)]
+    assert values[0] != values[1] == CHANGED[option]
     if option == "backend":
         torch.testing.assert_close(compute(one), compute(other))
         monkeypatch.setattr(cross_diffusion, "cross_diffusion_operator", None)

@@ -3,7 +3,6 @@
 import copy
 import math
 import pickle
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -158,12 +157,10 @@ def test_options_of_another_fusion_are_refused(name: str) -> None:
 @each_fusion
 def test_streams_that_are_missing_or_differ_are_refused(name: str) -> None:
     fusion, (rgb, depth) = build(name), tokens()
-    read: Callable[[Any], list] = lambda x: [
-        x if m in fusion.modalities else None for m in ("rgb", "depth")
-    ]
     for wrong in (None, rgb[0], rgb[None, None]):
+        streams = [wrong if name in fusion.modalities else None for name in ("rgb", "depth")]
         with pytest.raises(ValueError, match=r"expected \(B, N, C\) or \(B, C, H, W\)"):
-            fusion(*read(wrong))
+            fusion(*streams)
     if len(fusion.modalities) == 2:
         with pytest.raises(ValueError, match=r"tokens_rgb is \(2, 6, 16\) and tokens_depth is"):
             fusion(rgb, depth[:, :5])
