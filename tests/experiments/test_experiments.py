@@ -9,6 +9,7 @@ import yaml
 from PIL import Image
 
 from lightning_modules.main import main
+from lightning_modules.runs.settings import flatten
 
 FOLDER = Path(__file__).resolve().parents[2] / "experiments"
 EXPERIMENTS = sorted(FOLDER.glob("*.yaml"))
@@ -28,15 +29,14 @@ def resolved(capsys: pytest.CaptureFixture[str], *paths: Path) -> dict:
     return yaml.safe_load(capsys.readouterr().out)
 
 
-def changes(overlay: object, configuration: object, path: str = "") -> list[str]:
+def changes(overlay: dict, configuration: dict) -> list[str]:
     """Name the settings of an overlay that a configuration does not have."""
-    if not isinstance(overlay, dict):
-        short = isinstance(configuration, dict) and configuration.get("class_path") == overlay
-        return [] if short or overlay == configuration else [f"{path}: {configuration!r}"]
+    there, here = flatten(overlay), flatten(configuration)
     return [
-        difference
-        for key, value in overlay.items()
-        for difference in changes(value, dict(configuration or {}).get(key), f"{path}.{key}")
+        f"{name}: {here.get(name)!r}"
+        for name, value in there.items()
+        # A class without options may stand for itself.
+        if here.get(name, here.get(f"{name}.class_path")) != value
     ]
 
 
@@ -51,6 +51,8 @@ def test_parses_to_the_configuration_it_states(
 ) -> None:
     configuration = resolved(capsys, path)
     assert not changes(yaml.safe_load(path.read_text()), configuration)
+    for axis in ("name", "epsilon", "num_iterations", "initial_affinity"):
+        assert f"model.network.fusion.{axis}" in flatten(yaml.safe_load(path.read_text()))
     assert configuration["trainer"]["default_root_dir"] == f"runs/{path.stem}"
     header = path.read_text().split("seed_everything")[0]
     assert f"mutualformer fit --config experiments/{path.name}" in header
