@@ -1,26 +1,31 @@
 """Every fusion behind one interface, and what sets each apart."""
 
+import copy
 import math
-from typing import get_args
+import pickle
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
-from mutualformer import Fusion, MutualFormerBlock
-from mutualformer.fusions.fusion import FusionName
+from mutualformer import MutualFormerBlock
+from mutualformer.fusions import FUSIONS, Fusion
+from mutualformer.fusions.spelling import read_fusion
 
-NAMES = get_args(FusionName)
+NAMES = list(FUSIONS)
+each_fusion = pytest.mark.parametrize("name", NAMES)
 
 
-def tokens() -> tuple[torch.Tensor, torch.Tensor]:
+def tokens() -> tuple[Tensor, Tensor]:
     return torch.randn(2, 6, 16, dtype=torch.float64), torch.randn(2, 6, 16, dtype=torch.float64)
 
 
-def build(name: str, **options: object) -> torch.nn.Module:
-    return Fusion(name, num_heads=4, **options).build(16).double()
+def build(name: str, **options: Any) -> Any:
+    return read_fusion({"name": name, "num_heads": 4, **options})(16).double()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each_fusion
 def test_shape_and_gradients(name: str) -> None:
     fusion, (rgb, depth) = build(name), tokens()
     output = fusion(rgb.requires_grad_(), depth.requires_grad_())
@@ -28,16 +33,58 @@ def test_shape_and_gradients(name: str) -> None:
     output.square().sum().backward()
     for modality, stream in (("rgb", rgb), ("depth", depth)):
         reads = stream.grad is not None and bool(stream.grad.abs().sum() > 0)
-        assert reads == (modality in Fusion(name).modalities)
+        assert reads == (modality in fusion.modalities)
     assert all(parameter.grad is not None for parameter in fusion.parameters())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each_fusion
+@pytest.mark.parametrize("kernel_size", [1, 3])
+def test_a_feature_map_is_the_tokens_of_its_grid(name: str, kernel_size: int) -> None:
+    kernel = {"kernel_size": kernel_size} if name in NAMES[:3] else {}
+    fusion, (rgb, depth) = build(name, **kernel), tokens()
+    maps = [x.mT.unflatten(-1, (2, 3)) for x in (rgb, depth)]
+    fused = fusion(*maps)
+    assert fused.shape == (2, 16, 2, 3)
+    torch.testing.assert_close(fused.flatten(2).mT, fusion(rgb, depth, (2, 3)), rtol=0, atol=0)
+
+
+def test_the_third_stream_of_the_release_may_be_a_map_too() -> None:
+    fusion, (rgb, depth) = build("mutualformer", variant="release"), tokens()
+    maps = [x.mT.unflatten(-1, (2, 3)) for x in (rgb, depth)]
+    expected = fusion(rgb, depth, tokens_fused=rgb)
+    fused = fusion(*maps, tokens_fused=maps[0])
+    torch.testing.assert_close(fused.flatten(2).mT, expected, rtol=0, atol=0)
+
+
+@each_fusion
+def test_moves_as_a_whole(name: str) -> None:
+    fusion = build(name).to("meta")
+    rgb, depth = (x.to("meta") for x in tokens())
+    assert fusion(rgb, depth).device.type == "meta"
+    assert all(x.device.type == "meta" for x in (*fusion.parameters(), *fusion.buffers()))
+
+
+@each_fusion
 def test_dropout_and_stochastic_depth_act_in_training_only(name: str) -> None:
     fusion, pair = build(name, dropout=0.3, drop_path=0.3), tokens()
     assert not torch.equal(fusion(*pair), fusion(*pair))
     fusion.eval()
     assert torch.equal(fusion(*pair), fusion(*pair))
+
+
+@each_fusion
+def test_settings_and_copies_are_those_it_was_built_with(name: str) -> None:
+    fusion = build(name, dropout=0.1)
+    assert fusion.settings["class_path"] == FUSIONS[name]
+    assert (
+        fusion.settings["init_args"] | {"num_heads": 4, "dropout": 0.1}
+        == (fusion.settings["init_args"])
+    )
+    for other in (copy.deepcopy(fusion), pickle.loads(pickle.dumps(fusion))):
+        assert other.settings == fusion.settings
+    again = read_fusion(fusion.settings)(16)
+    again.load_state_dict(fusion.state_dict())
+    assert again.settings == fusion.settings
 
 
 @pytest.mark.parametrize("name", ["concat", "cross_attention", "sum", "mutualformer"])
@@ -86,18 +133,44 @@ def test_the_name_mutualformer_is_the_block_with_its_options() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"name": "mean"}, "fusion is 'mean', expected one of mutualformer, concat"),
+        ({"name": "mean"}, "fusion is mean, expected one of mutualformer, concat"),
         ({"dropout": 1.0}, "dropout is 1.0, expected 0 <= dropout < 1"),
         ({"drop_path": -0.1}, "drop_path is -0.1"),
+        ({"name": "sum", "drop_path": 1.5}, "drop_path is 1.5"),
+        ({"attention_dropout": 1.0}, "attention_dropout is 1.0"),
         ({"num_heads": 3}, "dim is 16 and num_heads is 3"),
         ({"epsilon": 1.0}, "epsilon is 1.0"),
     ],
 )
 def test_options_outside_their_range_are_refused(options: dict, words: str) -> None:
     with pytest.raises(ValueError) as error:
-        Fusion(**options).build(16)
+        build(**{"name": "mutualformer", **options})
     assert words in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["concat", "sum", "rgb"])
+def test_options_of_another_fusion_are_refused(name: str) -> None:
+    with pytest.raises(TypeError, match="epsilon"):
+        build(name, epsilon=0.3)
+
+
+@each_fusion
+def test_streams_that_are_missing_or_differ_are_refused(name: str) -> None:
+    fusion, (rgb, depth) = build(name), tokens()
+    for wrong in (None, rgb[0], rgb[None, None]):
+        streams = [wrong if name in fusion.modalities else None for name in ("rgb", "depth")]
+        with pytest.raises(ValueError, match=r"expected \(B, N, C\) or \(B, C, H, W\)"):
+            fusion(*streams)
+    if len(fusion.modalities) == 2:
+        with pytest.raises(ValueError, match=r"tokens_rgb is \(2, 6, 16\) and tokens_depth is"):
+            fusion(rgb, depth[:, :5])
+
+
+def test_a_base_class_alone_is_no_fusion() -> None:
+    with pytest.raises(NotImplementedError):
+        Fusion()(*tokens())
+
+
 def test_an_infinite_number_of_iterations_has_one_spelling() -> None:
-    assert Fusion(num_iterations=math.inf) == Fusion(num_iterations="inf")  # type: ignore[arg-type]
+    block = build("mutualformer", num_iterations=math.inf)
+    assert block.settings["init_args"]["num_iterations"] == "inf"

@@ -1,13 +1,14 @@
 """The network: any size, any fusion, any decoder, any stages."""
 
-from typing import get_args
+from functools import partial
 
 import pytest
 import torch
 from torch import Tensor
 
-from mutualformer import Fusion, MutualFormerNetwork
-from mutualformer.fusions.fusion import FusionName
+from mutualformer import MutualFormerBlock, MutualFormerNetwork
+from mutualformer.fusions import FUSIONS, DepthOnly
+from mutualformer.fusions.spelling import read_fusion
 from mutualformer.network.mutualformer_network import DECODERS
 
 
@@ -36,13 +37,13 @@ def test_encoders_by_name(encoder: str) -> None:
     assert build(encoder_name=encoder)(*pair(64, 96)).shape == (1, 1, 64, 96)
 
 
-@pytest.mark.parametrize("name", get_args(FusionName))
+@pytest.mark.parametrize("name", FUSIONS)
 def test_every_fusion_reads_its_modalities_and_trains(name: str) -> None:
-    network = build(fusion=Fusion(name)).train()
+    network = build(fusion=read_fusion(name)).train()
     rgb, depth = pair(batch=2)
     network(rgb.requires_grad_(), depth.requires_grad_()).sum().backward()
     for modality, image in (("rgb", rgb), ("depth", depth)):
-        assert (image.grad is not None) == (modality in Fusion(name).modalities)
+        assert (image.grad is not None) == (modality in network.modalities)
     assert all(parameter.grad is not None for parameter in network.parameters())
 
 
@@ -84,7 +85,7 @@ def test_a_second_modality_of_three_channels(share_encoder: bool) -> None:
 
 
 def test_each_channel_is_normalised_as_the_encoder_expects() -> None:
-    network = build(fusion=Fusion("depth"), depth_channels=3)
+    network = build(fusion=DepthOnly, depth_channels=3)
     seen = []
     network.encoders["depth"].register_forward_hook(lambda _m, inputs, _o: seen.append(inputs[0]))
     rgb = torch.rand(1, 3, 64, 64)
@@ -93,12 +94,12 @@ def test_each_channel_is_normalised_as_the_encoder_expects() -> None:
 
 
 def test_a_modality_that_is_not_read_has_no_encoder() -> None:
-    assert list(build(fusion=Fusion("depth")).encoders) == ["depth"]
+    assert list(build(fusion=DepthOnly).encoders) == ["depth"]
 
 
 def test_a_fusion_with_options_reaches_every_stage() -> None:
-    network = build(fusion=Fusion(num_heads=2, epsilon=0.3, num_iterations=4))
-    layers = [block.mixing.attention for block in network.blocks.values()]
+    network = build(fusion=partial(MutualFormerBlock, num_heads=2, epsilon=0.3, num_iterations=4))
+    layers = [block.mixing.attention.options for block in network.blocks.values()]
     assert [(layer.epsilon, layer.num_iterations) for layer in layers] == [(0.3, 4)] * 3
 
 

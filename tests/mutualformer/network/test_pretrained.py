@@ -3,6 +3,7 @@
 import functools
 import http.server
 import json
+import math
 import os
 import re
 import shutil
@@ -18,12 +19,14 @@ import torch
 from safetensors.torch import save_file
 
 import mutualformer
-from mutualformer import Fusion, MutualFormerNetwork
+from mutualformer import MutualFormerBlock, MutualFormerNetwork
 
 OPTIONS: dict[str, Any] = {
     "encoder_name": "resnet18",
     "share_encoder": True,
-    "fusion": Fusion(num_heads=2, epsilon=0.3, num_iterations="inf"),
+    "fusion": functools.partial(
+        MutualFormerBlock, num_heads=2, epsilon=0.3, num_iterations=math.inf
+    ),
     "fusion_strides": (32, 16),
     "fusion_dim": 16,
     "decoder_name": "segformer",
@@ -72,6 +75,27 @@ def test_what_is_loaded_computes_what_was_saved(network: MutualFormerNetwork, sa
     assert sorted(path.name for path in saved.iterdir()) == ["config.json", "model.safetensors"]
 
 
+def test_the_settings_of_an_earlier_version_are_read(
+    network: MutualFormerNetwork, copy: Path
+) -> None:
+    record = {  # of all fusions together, written by 0.1.0 before each had its own
+        **{"name": "mutualformer", "num_heads": 2, "epsilon": 0.3, "num_iterations": "inf"},
+        **{"initial_affinity": "identity", "affinity": "softmax", "attention_dropout": 0.0},
+        **{"variant": "paper", "mlp_ratio": 4.0, "qkv_bias": True, "kernel_size": 1},
+        **{"dropout": 0.0, "drop_path": 0.0, "backend": "auto"},
+    }
+    change(copy, network={**network.settings, "fusion": record})
+    assert MutualFormerNetwork.from_pretrained(copy).settings == network.settings
+    other = {**record, "name": "concat"}
+    settings = MutualFormerNetwork.from_settings({**network.settings, "fusion": other}).settings
+    assert set(settings["fusion"]["init_args"]) == {
+        *("num_heads", "mlp_ratio", "qkv_bias", "kernel_size", "dropout", "drop_path")
+    }
+    with pytest.raises(ValueError, match="unexpected keyword argument 'epsilon'"):
+        other.pop("variant")
+        MutualFormerNetwork.from_settings({**network.settings, "fusion": other})
+
+
 def test_a_folder_may_be_given_as_text_and_relative(
     saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,7 +136,9 @@ def test_nothing_is_left_of_what_cannot_be_written(
         ({"network": {"encoder_name": "tu-hf-hub:someone/model"}}, "timm has no model"),
         ({"network": {"encoder_name": "timm-nothing"}}, "these settings make no network"),
         ({"network": {"fusion": {"epsilon": 1}}}, "epsilon is 1, expected"),
-        ({"network": {"fusion": "mutualformer"}}, "these settings make no network"),
+        ({"network": {"fusion": "mean"}}, "fusion is mean, expected one of mutualformer"),
+        ({"network": {"fusion": {"name": "os.system"}}}, "imported already"),
+        ({"network": {"fusion": []}}, "these settings make no network"),
     ],
 )
 def test_a_foreign_configuration_is_refused(

@@ -401,6 +401,6 @@ def test_nothing_needs_triton_to_be_imported() -> None:
         "import torch, mutualformer\n"
         "tensors = [torch.randn(1, 4, 8)] * 6\n"
         "mutualformer.cross_diffusion(*tensors, epsilon=0.6, num_iterations=1)\n"
-        "assert not any(name.startswith('mutualformer.ops.affinity.triton') for name in sys.modules)\n"
+        "assert not any('affinity.triton' in name for name in sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[3])
