@@ -9,14 +9,18 @@ import warnings
 from pathlib import Path
 from typing import Any, NoReturn
 
+import torch
 import yaml
 from jsonargparse import get_loader, set_loader
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from datamodules.batch import collate, to_floats
+from datamodules.paired_modality_data_module import PairedModalityDataModule
+from lightning_modules.base_module import BaseModule
 from lightning_modules.callbacks import (
     AffinityMaps,
     ContactSheet,
@@ -38,16 +42,16 @@ from lightning_modules.runs.checkpoints import (
     Resume,
     check_checkpoint,
     checkpoint_to_continue,
-    find_checkpoint,
 )
-from lightning_modules.runs.yaml_text import load_yaml
+from lightning_modules.runs.run_folder import RunFolder
+from lightning_modules.runs.settings import DEFAULT_MODULE
+from lightning_modules.runs.yaml_text import load_yaml, read_mapping
 from lightning_modules.tracking import WandbRunLogger
 from mutualformer.errors import UserError
 
 # Of jsonargparse, which knows 1e-3 for a number.
 _LOADER = get_loader("yaml")
 DEFAULT_RUN_FOLDER = "runs/unnamed"
-DEFAULT_MODULE = "lightning_modules.SaliencyModule"
 
 
 class BriefParser(LightningArgumentParser):
@@ -76,7 +80,7 @@ class MutualFormerCLI(LightningCLI):
     ) -> None:
         set_loader("yaml", _load_yaml, exceptions=(yaml.YAMLError,))
         super().__init__(
-            LightningModule,
+            BaseModule,
             LightningDataModule,
             subclass_mode_model=True,
             subclass_mode_data=True,
@@ -109,13 +113,10 @@ class MutualFormerCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the outputs of a run, each configurable under its own name."""
-        # Settings below `model` without a class_path are those of this module.
-        parser.set_defaults(
-            {
-                "trainer.default_root_dir": DEFAULT_RUN_FOLDER,
-                "model": {"class_path": DEFAULT_MODULE},
-            }
-        )
+        # Settings without a class_path are of these classes.
+        network = {"class_path": "mutualformer.MutualFormerNetwork"}
+        model = {"class_path": DEFAULT_MODULE, "init_args": {"network": network}}
+        parser.set_defaults({"trainer.default_root_dir": DEFAULT_RUN_FOLDER, "model": model})
         parser.add_lightning_class_args(RunCheckpoint, "checkpoint")
         parser.add_lightning_class_args(PredictionWriter, "predictions")
         parser.add_lightning_class_args(ContactSheet, "contact_sheet")
@@ -165,7 +166,7 @@ class MutualFormerCLI(LightningCLI):
             if not config.ckpt_path:
                 self._continue_run(folder)
         elif not config.ckpt_path:
-            config.ckpt_path = str(find_checkpoint(folder))
+            config.ckpt_path = str(RunFolder(folder).find_checkpoint())
         self._checkpoint = None
         if config.ckpt_path:
             may_run_code = config.weights_only is False
@@ -196,6 +197,10 @@ class MutualFormerCLI(LightningCLI):
             self.model.on_load_checkpoint(self._checkpoint)
             self._checkpoint = None  # Lightning reads it anew: two at once may be much
         self.datamodule.setup(self.subcommand)
+        if self.subcommand == "fit" and isinstance(self.datamodule, PairedModalityDataModule):
+            with torch.random.fork_rng(devices=[]):
+                batch = to_floats(collate([self.datamodule.train_dataset[0]]))
+            self.model.check_batch(batch)
         if self._tests_after_fit:
             self.datamodule.setup("test")
             # Sharding changes a model for good: what is tested later has to be another one.
@@ -210,7 +215,7 @@ class MutualFormerCLI(LightningCLI):
             self.trainer.test(
                 self._model_to_test,
                 datamodule=self.datamodule,
-                ckpt_path=find_checkpoint(Path(self.trainer.default_root_dir)),
+                ckpt_path=RunFolder(self.trainer.default_root_dir).find_checkpoint(),
                 weights_only=True,
                 verbose=False,  # ResultsWriter prints the table
             )
@@ -241,7 +246,8 @@ class MutualFormerCLI(LightningCLI):
                 logger.use_folder(Path(trainer.default_root_dir))
         # Only fit has curves to keep.
         if self.config.subcommand == "fit" and given is not False:
-            loggers = [CSVLogger(trainer.default_root_dir, "logs"), *loggers]
+            logs = RunFolder(trainer.default_root_dir).logs
+            loggers = [CSVLogger(logs.parent, logs.name), *loggers]
         plugins = trainer.plugins or []
         plugins = [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()]
         return super().instantiate_trainer(**kwargs, logger=loggers or False, plugins=plugins)
@@ -254,17 +260,7 @@ def _load_yaml(text: str) -> Any:
 def _check_configuration(path: Path) -> None:
     if not path.is_file():
         return  # the parser says so
-    try:
-        content = _load_yaml(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"--config {path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"--config {path} is not valid YAML: {reason}") from error
-    if not isinstance(content, dict):
-        raise UserError(
-            f"--config {path} holds a {type(content).__name__}, expected settings: a mapping"
-        )
+    read_mapping(path, "settings", option="--config", load=_LOADER)
 
 
 def run(arguments: list[str]) -> int:

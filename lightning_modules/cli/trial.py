@@ -10,9 +10,9 @@ from typing import Any
 
 from lightning_modules.cli.parser import PlainParser
 from lightning_modules.report.escape import escape_terminal
+from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.sweep.stop_request import StopRequest
 from lightning_modules.sweep.sweep_file import SweepError, Trial
-from lightning_modules.sweep.trial_folder import end_of_log, read_failure
 from lightning_modules.sweep.trial_lock import lock_holder
 from lightning_modules.sweep.trial_name import read_value, trial_name
 from lightning_modules.sweep.trial_process import POLL_INTERVAL, Outcome, start_trial
@@ -62,8 +62,9 @@ def run_trial(trial: Trial) -> int:
                 break
             time.sleep(POLL_INTERVAL)
     if outcome is Outcome.FAILED:
-        failure = read_failure(trial.folder)
-        print(end_of_log(trial.folder), file=sys.stderr)
+        folder = RunFolder(trial.folder)
+        failure = folder.read_failure()
+        print(folder.end_of_log(), file=sys.stderr)
         print(
             f"error: {trial.folder} failed: {failure.reason if failure else 'unknown'}",
             file=sys.stderr,

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from mutualformer import MutualFormerNetwork
-from mutualformer.ops.cross_diffusion.stored import cross_diffusion_stored
 from mutualformer.errors import UserError
+from mutualformer.ops.cross_diffusion.stored import cross_diffusion_stored
 
 TOLERANCE = 1e-4
 """By how much a logit in onnxruntime may differ from PyTorch's."""

@@ -1,9 +1,12 @@
-"""Read YAML from users. Importing this does not import torch."""
+"""Read YAML from users."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import yaml
+
+from mutualformer.errors import UserError
 
 # A resolved experiment has some hundred values.
 _MOST_VALUES = 20_000
@@ -33,6 +36,40 @@ def load_yaml(text: str | bytes, load: Callable[[Any], Any] = yaml.safe_load) ->
         reason = "too deeply nested" if isinstance(error, RecursionError) else f"{error}"
         raise yaml.YAMLError(f"a value that cannot be read: {reason}") from error
     _refuse_too_much(content)
+    return content
+
+
+def read_mapping(
+    path: Path,
+    expected: str,
+    error_class: type[UserError] = UserError,
+    option: str = "",
+    load: Callable[[Any], Any] = yaml.safe_load,
+) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping.
+
+    Args:
+        path: The file.
+        expected: What it should describe, for the message.
+        error_class: What to raise.
+        option: That named the file, for the message.
+        load: See :func:`load_yaml`.
+
+    Raises:
+        UserError: It cannot be read, is no YAML, or holds something else; of ``error_class``.
+    """
+    file = f"{option} {path}".strip()
+    try:
+        content = load_yaml(path.read_text(encoding="utf-8"), load)
+    except OSError as error:
+        raise error_class(f"{file} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise error_class(f"{file} is not valid YAML: {reason}") from error
+    if not isinstance(content, dict):
+        raise error_class(
+            f"{file} holds a {type(content).__name__}, expected {expected}: a mapping"
+        )
     return content
 
 

@@ -1,4 +1,4 @@
-"""Divide this machine among trials that run at once. Importing this does not import torch."""
+"""Divide this machine among trials that run at once."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Submit the trials of a sweep to Slurm. Importing this does not import torch."""
+"""Submit the trials of a sweep to Slurm."""
 
 import os
 import subprocess

@@ -9,18 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from lightning_modules.runs.yaml_text import load_yaml
+from lightning_modules.runs.yaml_text import read_mapping
 from lightning_modules.sweep.trial_name import read_value, trial_name, value_text
 from mutualformer.errors import UserError
 
 _EXPECTED_COMMAND = (
     "[mutualformer, trial, --folder, FOLDER, --config, FILE, ${args}], with one --config or more"
 )
-# Of a single file; more is rather a mistake than a plan.
+# A sweep of more trials is rather a mistake than a plan.
 _MOST_TRIALS = 10_000
-# What a trial settles by itself.
+# Every trial settles these by itself.
 _RESERVED = ("config", "ckpt_path", "test_after_fit", "trainer.default_root_dir")
 
 
@@ -104,7 +102,7 @@ def read_sweep(
         SweepError: the file cannot be read, is no grid, has an empty one, or has a command other
             than ``mutualformer trial``.
     """
-    content = _read_yaml(path)
+    content = read_mapping(path, "a sweep", SweepError)
     method = content.get("method")
     if method in ("random", "bayes"):
         raise SweepError(
@@ -130,19 +128,6 @@ def read_sweep(
         folder=folder or named_folder,
         configs=tuple(configs or named_configs),
     )
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        content = load_yaml(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SweepError(f"{path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise SweepError(f"{path} is not valid YAML: {reason}") from error
-    if not isinstance(content, dict):
-        raise SweepError(f"{path} holds a {type(content).__name__}, expected a sweep: a mapping")
-    return content
 
 
 def _values(path: Path, name: Any, given: Any) -> list[Any]:

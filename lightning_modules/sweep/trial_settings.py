@@ -5,15 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from datamodules.files import write_atomically
-from lightning_modules.runs.settings import flatten, has_effect
-from lightning_modules.runs.yaml_text import load_yaml
+from lightning_modules.runs.run_folder import RunFolder
+from lightning_modules.runs.settings import flatten, settings_with_effect
+from lightning_modules.runs.yaml_text import read_mapping
 from lightning_modules.sweep.sweep_file import SweepError
 from lightning_modules.sweep.trial_name import value_text
-
-_NAME = "trial.json"
 
 
 def read_settings(configs: Sequence[Path], parameters: Mapping[str, Any]) -> dict[str, str]:
@@ -26,7 +23,7 @@ def read_settings(configs: Sequence[Path], parameters: Mapping[str, Any]) -> dic
     """
     settings: dict[str, Any] = {}
     for path in configs:
-        settings.update(flatten(_read_yaml(path)))
+        settings.update(flatten(read_mapping(path, "settings", SweepError, "--config")))
     settings.update(parameters)
     return {name: value_text(value) for name, value in settings.items()}
 
@@ -37,38 +34,26 @@ def check_settings(folder: Path, settings: Mapping[str, str]) -> None:
     Raises:
         SweepError: says which setting differs.
     """
+    path = RunFolder(folder).trial_settings
     try:
-        there = json.loads((folder / _NAME).read_bytes())
+        content = json.loads(path.read_bytes())
     except FileNotFoundError:
         return
     except (OSError, ValueError, RecursionError) as error:
-        raise SweepError(f"{folder / _NAME} cannot be read: {error}; delete {folder}") from error
-    if not isinstance(there, dict):
-        raise SweepError(f"{folder / _NAME} holds no settings of a trial: delete {folder}")
-    for name in sorted(there.keys() | settings.keys()):
-        if has_effect(name) and there.get(name) != settings.get(name):
+        raise SweepError(f"{path} cannot be read: {error}; delete {folder}") from error
+    if not isinstance(content, dict):
+        raise SweepError(f"{path} holds no settings of a trial: delete {folder}")
+    there, now = settings_with_effect(content), settings_with_effect(settings)
+    for name in sorted(there.keys() | now.keys()):
+        if there.get(name) != now.get(name):
             raise SweepError(
                 f"{folder} holds a trial with {name} = {there.get(name, '(not given)')}, now it is "
-                f"{settings.get(name, '(not given)')}: choose another --folder, or delete it"
+                f"{now.get(name, '(not given)')}: choose another --folder, or delete it"
             )
 
 
 def write_settings(folder: Path, settings: Mapping[str, str]) -> None:
     """Record what a trial is run with."""
     text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
-    write_atomically(folder / _NAME, lambda file: file.write(text.encode()))
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        content = load_yaml(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SweepError(f"--config {path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise SweepError(f"--config {path} is not valid YAML: {reason}") from error
-    if not isinstance(content, dict):
-        raise SweepError(
-            f"--config {path} holds a {type(content).__name__}, expected settings: a mapping"
-        )
-    return content
+    path = RunFolder(folder).trial_settings
+    write_atomically(path, lambda file: file.write(text.encode()))

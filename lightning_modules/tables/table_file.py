@@ -5,10 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from lightning_modules.metrics.score_names import HEADINGS
-from lightning_modules.runs.yaml_text import load_yaml
+from lightning_modules.runs.yaml_text import read_mapping
 from lightning_modules.tables.planned_rows import (
     PlannedRow,
     label_of,
@@ -18,7 +15,6 @@ from lightning_modules.tables.planned_rows import (
 )
 from mutualformer.errors import UserError
 
-_METRICS = ["s_measure", "f_max", "e_max", "mae"]
 _KEYS = {"title", "notes", "datasets", "metrics", "digits", "rows", "sweep", "reference", "plot"}
 
 
@@ -31,7 +27,7 @@ class TableFile:
         title: of the table.
         notes: what to say below it.
         datasets: in order; empty: all that the runs have.
-        metrics: the scores, in order.
+        metrics: names of the scores, in order; empty: the main ones of the runs.
         digits: after the decimal point.
         label_headings: of the label columns.
         rows: in order.
@@ -69,7 +65,7 @@ def read_table_file(
             value that no table has, names a row, a data set or a score that is not there, or has
             nothing to replace by `folder` or `configs`.
     """
-    content = _read_yaml(path)
+    content = read_mapping(path, "a table")
     unknown = sorted(map(str, content.keys() - _KEYS))
     if unknown:
         raise UserError(f"{path}: unknown key {unknown[0]}, expected {', '.join(sorted(_KEYS))}")
@@ -104,18 +100,6 @@ def read_table_file(
     )
 
 
-def _read_yaml(path: Path) -> dict[Any, Any]:
-    try:
-        content = load_yaml(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} holds a {type(content).__name__}, expected a table: a mapping")
-    return content
-
-
 def _list(path: Path, content: dict[Any, Any], key: str, default: list[Any]) -> list[Any]:
     values = content.get(key, default)
     if not isinstance(values, list):
@@ -143,12 +127,12 @@ def _read_datasets(
 
 
 def _read_metrics(path: Path, content: dict[Any, Any]) -> tuple[str, ...]:
-    metrics = _list(path, content, "metrics", list(_METRICS))
+    if "metrics" not in content:
+        return ()
+    metrics = _list(path, content, "metrics", [])
     for metric in metrics or [None]:
-        if metric not in list(HEADINGS):
-            raise UserError(
-                f"{path}: unknown score {metric!r} in metrics, expected {', '.join(HEADINGS)}"
-            )
+        if not isinstance(metric, str):
+            raise UserError(f"{path}: unknown score {metric!r} in metrics, expected names")
     return tuple(dict.fromkeys(metrics))
 
 

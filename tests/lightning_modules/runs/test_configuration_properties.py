@@ -10,12 +10,12 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lightning_modules.cli.trial import parse_parameters
 from lightning_modules.runs.settings import flatten, has_effect
 from lightning_modules.sweep.check_trials import _RaisingParser, _TrialChecker
 from lightning_modules.sweep.sweep_file import read_sweep
 from lightning_modules.sweep.trial_name import read_value, trial_name, value_text
 from lightning_modules.sweep.trial_settings import read_settings
-from lightning_modules.cli.trial import parse_parameters
 
 TINY = Path(__file__).parents[1] / "tiny.yaml"
 many = settings(

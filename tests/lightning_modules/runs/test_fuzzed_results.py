@@ -16,6 +16,7 @@ from PIL import Image
 from rich.console import Console
 
 from lightning_modules.callbacks.learning_curves import draw_learning_curves, read_curves
+from lightning_modules.cli.user_errors import find_user_error
 from lightning_modules.evaluation.map_files import pair_maps, read_pair
 from lightning_modules.evaluation.paired_bootstrap import compare_scores
 from lightning_modules.metrics import PROTOCOL, PairHistograms, PerImageScores, quantise
@@ -25,16 +26,15 @@ from lightning_modules.metrics.per_image_files import (
     write_per_image_scores,
 )
 from lightning_modules.metrics.saliency_scores import per_image_values
-from lightning_modules.runs.results import read_results
-from lightning_modules.sweep.sweep_file import read_sweep
+from lightning_modules.report.formats import RENDERERS, print_table
 from lightning_modules.report.sweep_report import print_failures, print_status
-from lightning_modules.sweep.trial_folder import read_progress
+from lightning_modules.runs.results import read_results
+from lightning_modules.runs.run_folder import RunFolder
+from lightning_modules.sweep.sweep_file import read_sweep
 from lightning_modules.sweep.trial_settings import check_settings
 from lightning_modules.tables.build_table import build_table
-from lightning_modules.report.formats import RENDERERS, print_table
 from lightning_modules.tables.published import read_published
 from lightning_modules.tables.table_file import read_table_file
-from lightning_modules.cli.user_errors import find_user_error
 
 RESULTS = {
     "scores": {"NJU2K": {"s_measure": 0.9, "mae": 0.04, "f_max": None}, "SIP": {"s_measure": 0.8}},
@@ -146,7 +146,7 @@ def test_metrics_csv(tmp_path: Path) -> None:
 
     def read(path: Path) -> None:
         nonlocal num_drawn
-        progress = read_progress(tmp_path)
+        progress = RunFolder(tmp_path).read_progress()
         assert progress == "" or progress.startswith("epoch ")
         curves = read_curves(tmp_path / "logs")
         for points in curves.values():

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from lightning_modules.runs.checkpoints import check_checkpoint
 from lightning_modules.main import main
+from lightning_modules.runs.checkpoints import check_checkpoint
 from mutualformer import MutualFormerNetwork
 
 CONFIG = Path(__file__).parents[1] / "tiny.yaml"
