@@ -21,8 +21,8 @@ from lightning_modules.evaluation.map_files import MapError, pair_maps, read_pai
 from lightning_modules.main import main
 from lightning_modules.metrics.per_image_files import read_per_image_scores
 from lightning_modules.runs.results import ResultsError, read_results
+from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.runs.yaml_text import load_yaml
-from lightning_modules.sweep.trial_folder import usable_checkpoint
 from mutualformer.network.encoders import build_encoder
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -201,7 +201,7 @@ def test_a_trial_does_not_execute_the_checkpoint_that_it_finds(tmp_path: Path, t
     path = tmp_path / "checkpoints" / "last.ckpt"
     path.parent.mkdir()
     path.write_bytes(pickle.dumps(Execute(trace)))
-    assert usable_checkpoint(tmp_path) is None
+    assert RunFolder(tmp_path).usable_checkpoint() is None
     assert not trace.exists()
 
 

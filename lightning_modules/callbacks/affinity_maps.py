@@ -2,7 +2,6 @@
 
 from dataclasses import asdict, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -13,8 +12,10 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from datamodules.files import write_if_possible
+from lightning_modules.base_module import BaseModule
 from lightning_modules.report.affinity_figure import AffinitySample, draw_affinities
 from lightning_modules.report.second_modality import second_modality
+from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.tracking import send_picture
 from mutualformer.errors import UserError
 from mutualformer.layers.attention import CrossDiffusionAttention
@@ -27,7 +28,8 @@ class AffinityMaps(Callback):
     The figure is ``affinity_maps/<dataset>.png`` in the run's folder
     (``trainer.default_root_dir``). It shows, for the first images that the first process saw, rows
     of S_r, S_d, S_rd^(T) and S_dr^(T), averaged over heads, of two tokens: the innermost one of the
-    object and the one farthest from it. Networks without cross-diffusion attention leave no file.
+    object and the one farthest from it. The module's ``regions`` tell the object; a module without
+    them, and a network without cross-diffusion attention, leave no file.
 
     Args:
         num_samples: images per data set; 0 for no figure.
@@ -92,22 +94,24 @@ class AffinityMaps(Callback):
     def on_test_batch_end(
         self,
         trainer: Trainer,
-        pl_module: LightningModule,
+        pl_module: BaseModule,  # type: ignore[override]
         outputs: Any,
         batch: dict[str, Any],
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
         """Keep the maps of the first images of each data set."""
+        regions = pl_module.regions(batch) if self._heard else None
         for index, dataset in enumerate(batch["dataset"]):
-            if self._heard and self._wants(dataset):
-                self._samples.setdefault(dataset, []).append(self._sample(batch, index))
+            if regions is not None and self._wants(dataset):
+                sample = self._sample(batch, index, regions[index].cpu().numpy())
+                self._samples.setdefault(dataset, []).append(sample)
         self._listening = False
         self._heard = {}
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write one figure per data set."""
-        folder = Path(trainer.default_root_dir) / "affinity_maps"
+        folder = RunFolder(trainer.default_root_dir).affinity_maps
         for dataset, samples in self._samples.items():
             assert self._attention is not None
             picture = draw_affinities(samples, self._attention, second_modality(trainer))
@@ -139,10 +143,9 @@ class AffinityMaps(Callback):
     def _wants(self, dataset: str) -> bool:
         return len(self._samples.get(dataset, [])) < self.num_samples
 
-    def _sample(self, batch: dict[str, Any], index: int) -> AffinitySample:
+    def _sample(self, batch: dict[str, Any], index: int, mask: np.ndarray) -> AffinitySample:
         attention = self._attention
         assert attention is not None
-        mask = batch["mask"][index, 0].cpu().numpy() > 0.5
         points = choose_points(mask)
         height, width = self._heard["grid"]
         query_rgb, key_rgb, _ = (tensor[index] for tensor in self._heard["rgb"])

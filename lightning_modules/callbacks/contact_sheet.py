@@ -1,5 +1,6 @@
 """Draw a few samples of a run on one page."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, zip_longest
@@ -12,8 +13,9 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from datamodules.files import write_if_possible
+from lightning_modules.base_module import BaseModule
 from lightning_modules.metrics import quantise
-from lightning_modules.report.second_modality import as_heading, second_modality
+from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.tracking import send_picture
 from mutualformer.errors import UserError
 
@@ -38,15 +40,13 @@ class _Sample:
 
 
 class ContactSheet(Callback):
-    """Write a page of RGB, depth, prediction and, where there is one, mask of a few samples.
+    """Write a page of the module's ``pictures`` of a few samples: RGB, depth, prediction, mask.
 
     The page is ``contact_sheet_<stage>.png`` in the run's folder (``trainer.default_root_dir``),
     stage ``train``, ``test`` or ``predict``. In test and predict it shows the first samples that
     the first process saw, shared out evenly over the datasets, at their original aspect ratio. In
     training it shows the first batch of the first process before the first step: what the network
     sees, augmented and square, without predictions.
-
-    Depth is headed by what the data module says to be its ``second_modality``, if anything.
 
     Args:
         num_samples: rows on the page, at least 1.
@@ -73,17 +73,21 @@ class ContactSheet(Callback):
     on_train_start = on_predict_start = on_test_start
 
     def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: dict[str, Any], batch_idx: int
+        self,
+        trainer: Trainer,
+        pl_module: BaseModule,  # type: ignore[override]
+        batch: dict[str, Any],
+        batch_idx: int,
     ) -> None:
         """Write the page of ``train`` at the first step of this process."""
         if self._train_page_is_written:
             return
         self._train_page_is_written = True
         if trainer.is_global_zero:
-            size = (batch["rgb"].shape[-2], batch["rgb"].shape[-1])
-            heading = as_heading(second_modality(trainer))
+            pictures = pl_module.pictures(batch)
+            size = next(iter(pictures.values())).shape[-2:]
             for index, dataset in enumerate(batch["dataset"][: self.num_samples]):
-                sample = _sample(batch, index, size, heading)
+                sample = _sample(batch, index, (size[0], size[1]), pictures)
                 self._samples.setdefault(dataset, []).append(sample)
             self._write(trainer, "train")
 
@@ -95,7 +99,7 @@ class ContactSheet(Callback):
     def on_test_batch_end(
         self,
         trainer: Trainer,
-        pl_module: LightningModule,
+        pl_module: BaseModule,  # type: ignore[override]
         outputs: Any,
         batch: dict[str, Any],
         batch_idx: int,
@@ -104,13 +108,13 @@ class ContactSheet(Callback):
         """Keep thumbnails of the first samples of each dataset."""
         if not trainer.is_global_zero:
             return
+        pictures: dict[str, Tensor] = {}
         for index, dataset in enumerate(batch["dataset"]):
             samples = self._samples.setdefault(dataset, [])
             if len(samples) < self.num_samples:
+                pictures = pictures or pl_module.pictures(batch, outputs)
                 height, width = (int(side) for side in batch["original_size"][index])
-                heading = as_heading(second_modality(trainer))
-                prediction = outputs["saliency"]
-                samples.append(_sample(batch, index, (height, width), heading, prediction))
+                samples.append(_sample(batch, index, (height, width), pictures))
 
     on_predict_batch_end = on_test_batch_end
 
@@ -129,7 +133,7 @@ class ContactSheet(Callback):
         chosen = [sample for sample in by_turns if sample is not None][: self.num_samples]
         # Grouped by dataset again, in the order the datasets were seen.
         chosen = [s for s in chain.from_iterable(self._samples.values()) if s in chosen]
-        self.path = Path(trainer.default_root_dir) / f"contact_sheet_{stage}.png"
+        self.path = RunFolder(trainer.default_root_dir).contact_sheet(stage)
         self._samples.clear()
         if not write_if_possible(self.path, partial(_draw_page(chosen).save, format="PNG")):
             self.path = None
@@ -140,23 +144,14 @@ class ContactSheet(Callback):
 
 
 def _sample(
-    batch: dict[str, Any],
-    index: int,
-    size_shown: tuple[int, int],
-    second_heading: str,
-    saliency: Tensor | None = None,
+    batch: dict[str, Any], index: int, size_shown: tuple[int, int], pictures: Mapping[str, Tensor]
 ) -> _Sample:
     height, width = size_shown
     scale = _TILE / max(height, width)
     size = max(1, round(height * scale)), max(1, round(width * scale))
-    maps = {"RGB": batch["rgb"], second_heading: batch["depth"]}
-    if saliency is not None:
-        maps["Prediction"] = saliency
-    if "mask" in batch:
-        maps["Mask"] = batch["mask"]
     return _Sample(
         caption=f"{batch['dataset'][index]} / {batch['name'][index]}   {width} x {height}",
-        tiles={heading: _thumbnail(images[index], size) for heading, images in maps.items()},
+        tiles={heading: _thumbnail(images[index], size) for heading, images in pictures.items()},
     )
 
 

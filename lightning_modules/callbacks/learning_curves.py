@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +12,14 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_info
 
 from datamodules.files import write_if_possible
+from lightning_modules.base_module import BaseModule
+from lightning_modules.metrics.score import Score
+from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.tracking import send_picture
 
 Curves = dict[str, list[tuple[int, float]]]
 
-_SCORES = {"S": "s_measure", "max F": "f_max", "max E": "e_max"}
-_PANELS = {
-    "Training loss": {"loss": "train/loss"},
-    "Scores on held-out training data": {
-        label: f"val/held_out/{score}" for label, score in _SCORES.items()
-    },
-    "MAE on held-out training data": {"MAE": "val/held_out/mae"},
-    "Learning rate": {"rate": "train/learning_rate"},
-}
+_LOSS = "Training loss"
 _MOST_STEPS = 2**53  # what a figure can place
 _WINDOW = 11  # logged steps that the smooth curve of the loss averages
 
@@ -32,9 +27,9 @@ _WINDOW = 11  # logged steps that the smooth curve of the loss averages
 class LearningCurves(Callback):
     """Log the learning rate, and write ``learning_curves.png`` at the end of ``fit``.
 
-    The figure shows training loss, validation scores and learning rate over training steps, as the
-    CSV files of the run say, those of earlier parts of a resumed run included. It lies in the run's
-    folder (``trainer.default_root_dir``). A run that logs no CSV has none.
+    The figure shows training loss, the module's main scores and learning rate over training steps,
+    as the CSV files of the run say, those of earlier parts of a resumed run included. It lies in
+    the run's folder (``trainer.default_root_dir``). A run that logs no CSV has none.
     """
 
     def on_train_batch_start(
@@ -44,17 +39,21 @@ class LearningCurves(Callback):
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         pl_module.log("train/learning_rate", rate, on_step=True, on_epoch=False)
 
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_fit_end(
+        self,
+        trainer: Trainer,
+        pl_module: BaseModule,  # type: ignore[override]
+    ) -> None:
         """Draw what the CSV files hold."""
         loggers = [x for x in trainer.loggers if isinstance(x, CSVLogger)]
         if not loggers or not trainer.is_global_zero:
             return
         loggers[0].save()  # it keeps the last lines in memory
         curves = read_curves(Path(loggers[0].root_dir))
-        if not any(name in curves for panel in _PANELS.values() for name in panel.values()):
+        picture = draw_learning_curves(curves, pl_module.scores)
+        if picture is None:
             return
-        path = Path(trainer.default_root_dir) / "learning_curves.png"
-        picture = draw_learning_curves(curves)
+        path = RunFolder(trainer.default_root_dir).learning_curves
         if write_if_possible(path, lambda file: file.write(picture)):
             rank_zero_info(f"Learning curves: {path}")
             send_picture(trainer, "learning_curves", path)
@@ -90,27 +89,39 @@ def read_curves(folder: Path) -> Curves:
     return {name: points for name, points in sorted(curves.items()) if points}
 
 
-def draw_learning_curves(curves: Mapping[str, list[tuple[int, float]]]) -> bytes:
-    """Draw loss, scores, MAE and learning rate side by side as `.png`; leave out what is not known.
+def draw_learning_curves(
+    curves: Mapping[str, list[tuple[int, float]]], scores: Sequence[Score]
+) -> bytes | None:
+    """Draw loss, main scores and learning rate side by side as `.png`; leave out what is not known.
 
-    A long curve of the loss is drawn faintly, with its moving average.
+    Scores of which higher values are better share a panel, the others have one each. A long curve
+    of the loss is drawn faintly, with its moving average. None if there is nothing to draw.
     """
     # Late: it takes a second, and only this function needs it. Not pyplot, which keeps figures.
     from matplotlib.figure import Figure
 
-    panels = {
-        title: {label: curves[name] for label, name in names.items() if name in curves}
-        for title, names in _PANELS.items()
+    on_held_out = "on held-out training data"
+    panels = {_LOSS: {"loss": curves.get("train/loss")}}
+    for score in (score for score in scores if score.main):
+        title = f"{'Scores' if score.higher_is_better else score.heading} {on_held_out}"
+        of_panel = panels.setdefault(title, {})
+        of_panel[score.heading] = curves.get(f"val/held_out/{score.name}")
+    panels["Learning rate"] = {"rate": curves.get("train/learning_rate")}
+    known = {
+        title: {label: points for label, points in lines.items() if points}
+        for title, lines in panels.items()
+        if any(lines.values())
     }
-    panels = {title: lines for title, lines in panels.items() if lines}
-    figure = Figure(figsize=(3.6 * len(panels), 3.1), layout="constrained")
-    row = figure.subplots(1, len(panels), squeeze=False)[0]
-    for axes, (title, lines) in zip(row, panels.items(), strict=True):
+    if not known:
+        return None
+    figure = Figure(figsize=(3.6 * len(known), 3.1), layout="constrained")
+    row = figure.subplots(1, len(known), squeeze=False)[0]
+    for axes, (title, lines) in zip(row, known.items(), strict=True):
         for label, points in lines.items():
             steps, values = (np.array(column) for column in zip(*points, strict=True))
             few = len(points) < 30
             axes.plot(steps, values, "o-" if few else "-", ms=3, label=label, lw=1.4)
-            if title == "Training loss" and not few:
+            if title == _LOSS and not few:
                 axes.lines[0].set(alpha=0.35, lw=0.8)
                 middle = slice(_WINDOW // 2, len(values) - _WINDOW // 2)
                 smooth = np.convolve(values, np.full(_WINDOW, 1 / _WINDOW), mode="valid")

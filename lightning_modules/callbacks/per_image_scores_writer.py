@@ -8,6 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lightning_modules.metrics import PerImageScores
 from lightning_modules.metrics.per_image_files import write_per_image_scores
+from lightning_modules.runs.run_folder import RunFolder
 
 
 class PerImageScoresWriter(Callback):
@@ -57,6 +58,6 @@ class PerImageScoresWriter(Callback):
         # A sampler that pads the last batch gives some images to two processes.
         keys = zip(scores.datasets, scores.names, strict=True)
         positions = {key: position for position, key in enumerate(keys)}
-        self.path = Path(trainer.default_root_dir) / "per_image_scores.csv"
+        self.path = RunFolder(trainer.default_root_dir).per_image_scores
         ordered = scores.select([positions[key] for key in sorted(positions)])
         write_per_image_scores(self.path, ordered)

@@ -1,4 +1,4 @@
-"""Write predicted saliency maps as images."""
+"""Write predictions as images."""
 
 from functools import partial
 from pathlib import Path
@@ -7,20 +7,19 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
-from PIL import Image
 
 from datamodules.files import write_atomically
-from lightning_modules.metrics import quantise
+from lightning_modules.base_module import BaseModule
+from lightning_modules.runs.run_folder import RunFolder
 from mutualformer.errors import UserError
 
 
 class PredictionWriter(Callback):
-    """Write one 8-bit greyscale PNG per pair in ``predict``, at the pair's original size.
+    """Write the module's ``prediction_image`` of every pair in ``predict``, if it has one.
 
-    Files are ``<folder>/<dataset>/<stem>.png``, written whole or not at all. The map goes through
-    the protocol's ``quantise``, so a file scores what the map in memory scores. Files of an
-    earlier run are replaced; two pairs of one run that would share a file are an error. Every
-    process writes its own pairs, and none keeps them: ``trainer.predict`` returns None.
+    Files are ``<folder>/<dataset>/<stem>.png``, written whole or not at all. Files of an earlier
+    run are replaced; two pairs of one run that would share a file are an error. Every process
+    writes its own pairs, and none keeps them: ``trainer.predict`` returns None.
 
     Args:
         output_dir: the folder; by default ``predictions`` in the run's folder
@@ -37,14 +36,14 @@ class PredictionWriter(Callback):
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Choose the folder and tell the loop not to collect predictions."""
-        self.directory = Path(self.output_dir or Path(trainer.default_root_dir) / "predictions")
+        self.directory = Path(self.output_dir or RunFolder(trainer.default_root_dir).predictions)
         self._written.clear()
         trainer.predict_loop.return_predictions = False
 
     def on_predict_batch_end(
         self,
         trainer: Trainer,
-        pl_module: LightningModule,
+        pl_module: BaseModule,  # type: ignore[override]
         outputs: Any,
         batch: dict[str, Any],
         batch_idx: int,
@@ -56,21 +55,17 @@ class PredictionWriter(Callback):
             ValueError: If two pairs share a file, or a name would leave the folder.
         """
         assert self.directory is not None
-        for saliency, name, dataset, size in zip(
-            outputs["saliency"],
-            batch["name"],
-            batch["dataset"],
-            batch["original_size"],
-            strict=True,
-        ):
+        samples = zip(batch["name"], batch["dataset"], batch["original_size"], strict=True)
+        for index, (name, dataset, (height, width)) in enumerate(samples):
+            image = pl_module.prediction_image(outputs, index, (int(height), int(width)))
+            if image is None:
+                continue
             path = self.directory / _folder_safe(dataset) / f"{_folder_safe(name)}.png"
             if path in self._written:
                 raise UserError(
                     f"two pairs would be written to {path}; expected each stem once per dataset: "
                     "rename one of them"
                 )
-            height, width = (int(side) for side in size)
-            image = Image.fromarray(quantise(saliency, (height, width))[0].cpu().numpy())
             write_atomically(path, partial(image.save, format="PNG"))
             self._written.add(path)
 
@@ -78,7 +73,7 @@ class PredictionWriter(Callback):
         """Say how many maps were written, over all processes, and where."""
         num_maps = torch.tensor(len(self._written), device=trainer.strategy.root_device)
         num_maps = trainer.strategy.reduce(num_maps, reduce_op="sum")
-        rank_zero_info(f"Wrote {int(num_maps)} saliency maps to {self.directory}")
+        rank_zero_info(f"Wrote {int(num_maps)} predictions to {self.directory}")
 
 
 def _folder_safe(name: str) -> str:

@@ -5,6 +5,7 @@ import json
 import math
 import os
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -16,21 +17,22 @@ from rich.table import Table
 from rich.text import Text
 
 from datamodules.files import write_atomically
-from lightning_modules.metrics import PROTOCOL
+from lightning_modules.base_module import BaseModule
+from lightning_modules.metrics.score import Score, describe_scores
 from lightning_modules.runs.provenance import describe_environment
+from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.tracking import send_file
-
-_TABLE_COLUMNS = {"s_measure": "S", "f_max": "max F", "e_max": "max E", "mae": "MAE"}
 
 
 class ResultsWriter(Callback):
     """Write ``results.json`` at the end of ``test`` and print its scores as a table.
 
-    The scores are the logged ``test/<dataset>/<metric>`` of the run; the file lies in the run's
-    folder (``trainer.default_root_dir``), is written by the first process, and replaces an
-    earlier one. A score that is not finite becomes null. ``git`` describes the working tree this
-    package lies in, and is null where there is none. ``data_digest`` changes with the names and the
-    masks of a data set, in whatever order they come, so that scores on other data can be told.
+    The scores are the module's ``latest_scores``, with its descriptions of them. The file lies in
+    the run's folder (``trainer.default_root_dir``), is written by the first process, and replaces
+    an earlier one. A score that is not finite becomes null. ``git`` describes the working tree that
+    this package lies in, and is null where there is none. ``data_digest`` changes with the names
+    and the targets of a data set, in whatever order they come, so that scores on other data can be
+    told.
 
     Attributes:
         path: the file; None until it is written.
@@ -51,7 +53,7 @@ class ResultsWriter(Callback):
     def on_test_batch_end(
         self,
         trainer: Trainer,
-        pl_module: LightningModule,
+        pl_module: BaseModule,  # type: ignore[override]
         outputs: Any,
         batch: dict[str, Any],
         batch_idx: int,
@@ -59,57 +61,57 @@ class ResultsWriter(Callback):
     ) -> None:
         """Count and digest the images of each dataset."""
         self._num_images.update(batch["dataset"])
-        for dataset, name, mask in zip(
-            batch["dataset"], batch["name"], batch["ground_truth"], strict=True
+        for dataset, name, target in zip(
+            batch["dataset"], batch["name"], pl_module.targets(batch), strict=True
         ):
-            self._digests[dataset] += _digest(name, mask)
+            self._digests[dataset] += _digest(name, target)
 
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_test_end(
+        self,
+        trainer: Trainer,
+        pl_module: BaseModule,  # type: ignore[override]
+    ) -> None:
         """Write the file and print the table."""
-        scores = _scores(trainer)
+        scores = pl_module.latest_scores
         # Scores are reduced over processes, so every process has the same datasets here.
         num_images = {name: _total(trainer, self._num_images[name]) for name in scores}
         digests = {name: _total(trainer, self._digests[name]) for name in scores}
         if not trainer.is_global_zero:
             return
         results = {
-            "scores": scores,
+            "scores": {
+                dataset: {name: x if math.isfinite(x) else None for name, x in values.items()}
+                for dataset, values in scores.items()
+            },
+            "score_descriptions": describe_scores(pl_module.scores),
             "num_images": num_images,
             "data_digest": {name: f"{digest:x}" for name, digest in digests.items()},
-            "protocol": PROTOCOL,
+            "protocol": pl_module.protocol,
             "seed": _seed(),
             "checkpoint": str(trainer.ckpt_path) if trainer.ckpt_path else None,
             "config": self.config,
             **describe_environment(trainer.strategy.root_device, trainer.world_size),
             "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         }
-        self.path = Path(trainer.default_root_dir) / "results.json"
+        self.path = RunFolder(trainer.default_root_dir).results
         text = json.dumps(results, indent=2, allow_nan=False) + "\n"
         write_atomically(self.path, lambda file: file.write(text.encode()))
         send_file(trainer, self.path)
         console = Console()
         if scores:
-            console.print(_table(scores, num_images))
+            console.print(_table(pl_module.scores, scores, num_images))
         console.print(f"Results: {self.path}", soft_wrap=True, highlight=False, markup=False)
 
     def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+        self,
+        trainer: Trainer,
+        pl_module: BaseModule,  # type: ignore[override]
+        exception: BaseException,
     ) -> None:
         """Show scores that are complete but cannot be written, as on a full disk."""
-        scores = _scores(trainer)
+        scores = pl_module.latest_scores
         if trainer.testing and trainer.world_size == 1 and scores:
-            Console().print(_table(scores, self._num_images))
-
-
-def _scores(trainer: Trainer) -> dict[str, dict[str, float | None]]:
-    scores: dict[str, dict[str, float | None]] = {}
-    for key, value in trainer.callback_metrics.items():
-        stage, _, rest = key.partition("/")
-        dataset, _, metric = rest.rpartition("/")
-        if stage == "test" and dataset:
-            number = float(value)
-            scores.setdefault(dataset, {})[metric] = number if math.isfinite(number) else None
-    return scores
+            Console().print(_table(pl_module.scores, scores, self._num_images))
 
 
 def _total(trainer: Trainer, count: int) -> int:
@@ -117,23 +119,28 @@ def _total(trainer: Trainer, count: int) -> int:
     return int(trainer.strategy.reduce(tensor, reduce_op="sum"))
 
 
-def _digest(name: str, mask: torch.Tensor) -> int:
-    content = name.encode() + str(tuple(mask.shape)).encode() + mask.cpu().numpy().tobytes()
+def _digest(name: str, target: torch.Tensor) -> int:
+    content = name.encode() + str(tuple(target.shape)).encode() + target.cpu().numpy().tobytes()
     # Sums of 40 bits: the order does not matter, and 10^6 images fit into an int64.
     return int.from_bytes(hashlib.sha256(content).digest()[:5], "big")
 
 
-def _table(scores: dict[str, dict[str, float | None]], num_images: dict[str, int]) -> Table:
+def _table(
+    descriptions: Sequence[Score],
+    scores: Mapping[str, Mapping[str, float]],
+    num_images: Mapping[str, int],
+) -> Table:
     table = Table(title="Scores")
     table.add_column("Dataset")
-    for heading in ("Images", *_TABLE_COLUMNS.values()):
+    shown = [score for score in descriptions if score.main]
+    for heading in ("Images", *(score.heading for score in shown)):
         table.add_column(heading, justify="right")
     for dataset, values in scores.items():
-        cells = [values.get(metric) for metric in _TABLE_COLUMNS]
+        cells = [values.get(score.name, math.nan) for score in shown]
         table.add_row(
             Text(dataset),  # brackets in a name are no markup
             str(num_images[dataset]),
-            *("–" if cell is None else f"{cell:.3f}" for cell in cells),
+            *(f"{cell:.3f}" if math.isfinite(cell) else "–" for cell in cells),
         )
     return table
 

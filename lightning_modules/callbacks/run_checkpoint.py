@@ -4,6 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
@@ -11,7 +12,18 @@ from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from datamodules.files import remove_leftovers
+from lightning_modules.lightning_internals import (
+    forget_repeated_validation,
+    forget_validation,
+    gradients_wait_for_more,
+    save_last_if_not_yet,
+    saves_after_training,
+)
+from lightning_modules.runs.run_folder import RunFolder
 from mutualformer.errors import UserError
+
+HELD_OUT = "val/held_out"
+UNSETTLED = f"{HELD_OUT}/first score of the module"
 
 
 class RunCheckpoint(ModelCheckpoint):
@@ -21,21 +33,21 @@ class RunCheckpoint(ModelCheckpoint):
     validation data keeps only the last one.
 
     Args:
-        monitor: name of the score that decides, higher is better.
+        monitor: name of the logged score that decides; by default the first of the module's scores
+            on held-out training data. Lower is better for a loss, and for a score that says so.
 
     Raises:
-        ValueError: ``monitor`` names a score of a test set.
+        UserError: ``monitor`` names a score of a test set.
     """
 
-    def __init__(self, monitor: str = "val/held_out/s_measure") -> None:
-        if monitor.startswith("test/"):
+    def __init__(self, monitor: str | None = None) -> None:
+        if monitor is not None and monitor.startswith("test/"):
             raise UserError(
                 f"checkpoint.monitor is {monitor!r}: a checkpoint must not be chosen on a test "
                 "set; expected a score that starts with 'val/'"
             )
         super().__init__(
-            monitor=monitor,
-            mode="max",
+            monitor=monitor or UNSETTLED,
             filename="best",
             save_last=True,
             auto_insert_metric_name=False,
@@ -50,22 +62,27 @@ class RunCheckpoint(ModelCheckpoint):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write both; Lightning writes the last one only when the best one changes."""
         super().on_validation_end(trainer, pl_module)
-        if not self._should_save_on_train_epoch_end(trainer):
-            self._save_last_if_not_yet(trainer)
+        if not saves_after_training(self, trainer):
+            save_last_if_not_yet(self, trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the last one in a run without validation."""
         super().on_train_epoch_end(trainer, pl_module)
-        if self._should_save_on_train_epoch_end(trainer):
-            self._save_last_if_not_yet(trainer)
-
-    def _save_last_if_not_yet(self, trainer: Trainer) -> None:
-        if not self._should_skip_saving_checkpoint(trainer):
-            self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
+        if saves_after_training(self, trainer):
+            save_last_if_not_yet(self, trainer)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Settle where to write, and whether there is anything to choose the best by."""
-        self.dirpath = str(Path(trainer.default_root_dir) / "checkpoints")
+        self.dirpath = str(RunFolder(trainer.default_root_dir).checkpoints)
+        scores = getattr(pl_module, "scores", ())
+        if self.monitor == UNSETTLED:
+            self.monitor = f"{HELD_OUT}/{scores[0].name}"
+        if self.monitor is not None:
+            name = self.monitor.rpartition("/")[2]
+            lower_is_better = {x.name: not x.higher_is_better for x in scores}
+            lower = lower_is_better.get(name, name.endswith("loss"))
+            self.mode = "min" if lower else "max"
+            self.kth_value = torch.tensor(torch.inf if lower else -torch.inf)
         datamodule = getattr(trainer, "datamodule", None)
         if stage == "fit" and datamodule is not None and not datamodule.val_dataloader():
             self.monitor = None
@@ -90,8 +107,8 @@ class RunCheckpoint(ModelCheckpoint):
         super().load_state_dict(state_dict)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Count a validation that was given up, and is repeated now, as none."""
-        trainer.fit_loop.epoch_loop.val_loop.batch_progress.total.reset_on_restart()
+        """Forget a validation that was given up, and is repeated now."""
+        forget_repeated_validation(trainer)
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
@@ -110,8 +127,8 @@ class RunCheckpoint(ModelCheckpoint):
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         if trainer.validating:
-            _forget_validation(trainer)
-        last = Path(self.dirpath) / "last.ckpt"  # type: ignore[arg-type]
+            forget_validation(trainer)
+        last = RunFolder(trainer.default_root_dir).last_checkpoint
         # What stopped the run is what the user has to know, not that a full disk is still full.
         with suppress(OSError, ValueError):
             trainer.save_checkpoint(last)
@@ -124,13 +141,4 @@ def _is_between_steps(trainer: Trainer) -> bool:
     if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
         return False
     batches = trainer.fit_loop.epoch_loop.batch_progress.current
-    return 0 < batches.ready == batches.completed and not trainer.fit_loop._should_accumulate()
-
-
-def _forget_validation(trainer: Trainer) -> None:
-    """Make Lightning's counters say that the validation has begun, and nothing of it is done."""
-    progress = trainer.fit_loop.epoch_loop.val_loop.batch_progress
-    progress.total.reset()
-    progress.current.reset()
-    progress.increment_ready()
-    progress.increment_started()
+    return 0 < batches.ready == batches.completed and not gradients_wait_for_more(trainer)

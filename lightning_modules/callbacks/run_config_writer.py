@@ -10,17 +10,10 @@ from lightning.pytorch.cli import SaveConfigCallback
 from datamodules.files import write_atomically
 from lightning_modules.callbacks import ResultsWriter
 from lightning_modules.runs.provenance import describe_environment, git_changes
+from lightning_modules.runs.run_folder import RunFolder
+from lightning_modules.runs.settings import OPTIONS_OF_ONE_COMMAND, flatten
 from lightning_modules.tracking import send_configuration, send_file
 from mutualformer import __version__
-
-OPTIONS_OF_ONE_COMMAND = (
-    "ckpt_path",
-    "weights_only",
-    "verbose",
-    "return_predictions",
-    "test_after_fit",
-    "resume",
-)
 
 
 class RunConfigWriter(SaveConfigCallback):
@@ -46,17 +39,17 @@ class RunConfigWriter(SaveConfigCallback):
         self.provenance = {"version": __version__, "config": config, **environment}
         if not trainer.is_global_zero:
             return
-        send_configuration(trainer, {**config, **environment})
+        send_configuration(trainer, {**flatten(config), **environment})
         if stage == "fit":
-            folder = Path(trainer.default_root_dir)
+            run = RunFolder(trainer.default_root_dir)
             text = yaml.safe_dump(config, sort_keys=False)
-            _write(folder / "config.yaml", text.encode())
+            _write(run.config, text.encode())
             patch = git_changes()
             if patch is None:
-                (folder / "code.diff").unlink(missing_ok=True)
+                run.code_diff.unlink(missing_ok=True)
             else:
-                _write(folder / "code.diff", patch)
-                send_file(trainer, folder / "code.diff")
+                _write(run.code_diff, patch)
+                send_file(trainer, run.code_diff)
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]

@@ -10,6 +10,11 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from lightning_modules.lightning_internals import (
+    gradients_wait_for_more,
+    stop_after_this_step,
+)
+
 # Slurm sends SIGTERM when it preempts a job; the others are sent ahead of a time limit, if asked
 # for with --signal: SIGUSR1 as Lightning expects it, SIGUSR2 as submitit does.
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
@@ -52,7 +57,7 @@ class StopSignals(Callback):
         batch_idx: int,
     ) -> None:
         """Stop after this batch, unless its gradients wait for more: no checkpoint has them."""
-        if not trainer.fit_loop._should_accumulate():
+        if not gradients_wait_for_more(trainer):
             self._stop_if_asked(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -93,7 +98,7 @@ class StopSignals(Callback):
 
     def _stop_if_asked(self, trainer: Trainer) -> None:
         if trainer.strategy.reduce_boolean_decision(self.signum is not None, all=False):
-            trainer._signal_connector.received_sigterm = True
+            stop_after_this_step(trainer)
 
 
 def requeue_if_asked(trainer: Trainer) -> None:

@@ -5,6 +5,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from lightning_modules.cli.parser import PlainParser, integer_of_at_least, path_ending_in
+from lightning_modules.runs.run_folder import RunFolder
 from mutualformer.errors import UserError
 
 _DESCRIPTION = """Say whether two runs, or two sets of saliency maps, differ in their scores.
@@ -69,10 +70,10 @@ def _compare(options: Namespace) -> None:
 def _table_of(path: Path) -> Path:
     if not path.is_dir():
         return path
-    table = path / "per_image_scores.csv"
+    table = RunFolder(path).per_image_scores
     if not table.is_file():
         raise UserError(
-            f"{path}: no per_image_scores.csv in this folder; expected the folder of a run after "
+            f"{path}: no {table.name} in this folder; expected the folder of a run after "
             "mutualformer test"
         )
     return table

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_modules.cli.parser import PlainParser, integer_of_at_least
+from lightning_modules.runs.run_folder import RunFolder
 from mutualformer.errors import UserError
 
 _DESCRIPTION = """Write a trained network as files that other programs read.
@@ -57,7 +58,7 @@ def _parse(arguments: list[str]) -> Namespace:
     if options.output is None:
         if options.run.is_file():
             parser.error(f"{options.run} is a checkpoint, expected --output FOLDER with it")
-        options.output = options.run / "export"
+        options.output = RunFolder(options.run).export
     missing = [x for x in ("onnx", "onnxscript", "onnxruntime") if find_spec(x) is None]
     if options.format != "safetensors" and missing:
         parser.error(
@@ -68,14 +69,14 @@ def _parse(arguments: list[str]) -> Namespace:
 
 
 def _export(options: Namespace) -> None:
-    from lightning_modules.runs.checkpoints import build_network, find_checkpoint, read_checkpoint
+    from lightning_modules.runs.checkpoints import build_network, read_checkpoint
     from lightning_modules.runs.onnx_graph import write_onnx
     from lightning_modules.runs.provenance import git_state
     from mutualformer.network.pretrained import new_folder, write_config, write_weights
 
     if not options.run.exists():
         raise UserError(f"{options.run}: no such folder or file, expected the folder of a run")
-    path = find_checkpoint(options.run) if options.run.is_dir() else options.run
+    path = RunFolder(options.run).find_checkpoint() if options.run.is_dir() else options.run
     with new_folder(options.output) as folder:
         checkpoint = read_checkpoint(path)
         network = build_network(checkpoint, path)

@@ -9,8 +9,8 @@ from typing import Any
 
 from lightning_modules.cli.parser import PlainParser, integer_of_at_least
 from lightning_modules.sweep.sweep_file import Sweep, Trial, read_sweep
-from lightning_modules.sweep.trial_folder import TrialState, read_state
 from lightning_modules.sweep.trial_settings import check_settings, read_settings
+from lightning_modules.sweep.trial_state import TrialState, read_state
 
 _DESCRIPTION = """Train and test every combination of the values in a sweep file (Weights & Biases'
 format, method grid), each in a folder of its own:

@@ -10,9 +10,10 @@ import warnings
 from pathlib import Path
 from typing import Any, NoReturn
 
+import torch
 import yaml
 from jsonargparse import set_loader
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
@@ -20,6 +21,9 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException, SI
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from datamodules.batch import collate, to_floats
+from datamodules.paired_modality_data_module import PairedModalityDataModule
+from lightning_modules.base_module import BaseModule
 from lightning_modules.callbacks import (
     AffinityMaps,
     ContactSheet,
@@ -44,15 +48,14 @@ from lightning_modules.runs.checkpoints import (
     Resume,
     check_checkpoint,
     checkpoint_to_continue,
-    find_checkpoint,
 )
-from lightning_modules.runs.settings import flatten
+from lightning_modules.runs.run_folder import RunFolder
+from lightning_modules.runs.settings import DEFAULT_MODULE, flatten
 from lightning_modules.runs.yaml_text import load_yaml, read_yaml_mapping
 from lightning_modules.tracking import WandbRunLogger
 from mutualformer.errors import UserError, refused_setting
 
 DEFAULT_RUN_FOLDER = "runs/unnamed"
-DEFAULT_MODULE = "lightning_modules.SaliencyModule"
 
 
 class BriefParser(LightningArgumentParser):
@@ -76,7 +79,7 @@ class MutualFormerCLI(LightningCLI):
     def __init__(self, arguments: list[str]) -> None:
         set_loader("yaml", _load_yaml, exceptions=(yaml.YAMLError,))
         super().__init__(
-            LightningModule,
+            BaseModule,
             LightningDataModule,
             subclass_mode_model=True,
             subclass_mode_data=True,
@@ -118,13 +121,10 @@ class MutualFormerCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the outputs of a run, each configurable under its own name."""
-        # Settings below `model` without a class_path are those of this module.
-        parser.set_defaults(
-            {
-                "trainer.default_root_dir": DEFAULT_RUN_FOLDER,
-                "model": {"class_path": DEFAULT_MODULE},
-            }
-        )
+        # Settings without a class_path are of these classes.
+        network = {"class_path": "mutualformer.MutualFormerNetwork"}
+        model = {"class_path": DEFAULT_MODULE, "init_args": {"network": network}}
+        parser.set_defaults({"trainer.default_root_dir": DEFAULT_RUN_FOLDER, "model": model})
         parser.add_lightning_class_args(RunCheckpoint, "checkpoint")
         parser.add_lightning_class_args(PredictionWriter, "predictions")
         parser.add_lightning_class_args(ContactSheet, "contact_sheet")
@@ -174,7 +174,7 @@ class MutualFormerCLI(LightningCLI):
             if not config.ckpt_path:
                 self._continue_run(folder)
         elif not config.ckpt_path:
-            config.ckpt_path = str(find_checkpoint(folder))
+            config.ckpt_path = str(RunFolder(folder).find_checkpoint())
         self._checkpoint = None
         if config.ckpt_path:
             may_run_code = config.weights_only is False
@@ -205,6 +205,10 @@ class MutualFormerCLI(LightningCLI):
             self.model.on_load_checkpoint(self._checkpoint)
             self._checkpoint = None  # Lightning reads it anew: two at once may be much
         self.datamodule.setup(self.subcommand)
+        if self.subcommand == "fit" and isinstance(self.datamodule, PairedModalityDataModule):
+            with torch.random.fork_rng(devices=[]):
+                batch = to_floats(collate([self.datamodule.train_dataset[0]]))
+            self.model.check_batch(batch)
         if self._tests_after_fit:
             self.datamodule.setup("test")
             # Sharding changes a model for good: what is tested later has to be another one.
@@ -219,7 +223,7 @@ class MutualFormerCLI(LightningCLI):
             self.trainer.test(
                 self._model_to_test,
                 datamodule=self.datamodule,
-                ckpt_path=find_checkpoint(Path(self.trainer.default_root_dir)),
+                ckpt_path=RunFolder(self.trainer.default_root_dir).find_checkpoint(),
                 weights_only=True,
                 verbose=False,  # ResultsWriter prints the table
             )
@@ -250,7 +254,8 @@ class MutualFormerCLI(LightningCLI):
                 logger.use_folder(Path(trainer.default_root_dir))
         # Only fit has curves to keep.
         if self.config.subcommand == "fit" and given is not False:
-            loggers = [CSVLogger(trainer.default_root_dir, "logs"), *loggers]
+            logs = RunFolder(trainer.default_root_dir).logs
+            loggers = [CSVLogger(logs.parent, logs.name), *loggers]
         plugins = trainer.plugins or []
         plugins = [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()]
         # Nothing has run yet but the trainer's checks of what it was given.

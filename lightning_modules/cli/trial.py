@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from lightning_modules.cli.parser import PlainParser
+from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.sweep.stop_request import StopRequest
-from lightning_modules.sweep.sweep_file import SweepError, Trial
-from lightning_modules.sweep.trial_folder import end_of_log, read_failure
+from lightning_modules.sweep.sweep_file import Trial
 from lightning_modules.sweep.trial_lock import lock_holder
 from lightning_modules.sweep.trial_name import read_value, trial_name
 from lightning_modules.sweep.trial_process import POLL_INTERVAL, Outcome, start_trial
+from mutualformer.errors import UserError
 
 _DESCRIPTION = """Train and test one trial of a sweep, in the folder below FOLDER that its
 parameters name. What wandb agent runs, and every line of mutualformer sweep --dry-run:
@@ -39,7 +40,7 @@ def run_trial(trial: Trial) -> int:
     SIGINT and SIGTERM end the training too; the trial can then be continued.
 
     Raises:
-        SweepError: a configuration cannot be read, or the folder holds another trial.
+        UserError: a configuration cannot be read, or the folder holds another trial.
         OSError: the folder cannot be written.
     """
     with StopRequest() as stop:
@@ -57,8 +58,9 @@ def run_trial(trial: Trial) -> int:
                 break
             time.sleep(POLL_INTERVAL)
     if outcome is Outcome.FAILED:
-        failure = read_failure(trial.folder)
-        print(end_of_log(trial.folder), file=sys.stderr)
+        folder = RunFolder(trial.folder)
+        failure = folder.read_failure()
+        print(folder.end_of_log(), file=sys.stderr)
         print(
             f"error: {trial.folder} failed: {failure.reason if failure else 'unknown'}",
             file=sys.stderr,
@@ -85,7 +87,7 @@ def _parse(arguments: list[str]) -> Trial:
     options, others = parser.parse_known_args(arguments)
     try:
         parameters = parse_parameters(others)
-    except SweepError as error:
+    except UserError as error:
         parser.error(str(error))
     folder = options.folder / trial_name(parameters)
     return Trial(parameters, folder, tuple(options.config))
@@ -98,17 +100,17 @@ def parse_parameters(words: Sequence[str]) -> dict[str, Any]:
     {'model.network.fusion.epsilon': 0.3, 'seed_everything': 1}
 
     Raises:
-        SweepError: a word is not `--name=value`, or there is none.
+        UserError: a word is not `--name=value`, or there is none.
     """
     parameters: dict[str, Any] = {}
     for word in words:
         match = re.fullmatch(r"--([\w.]+)=(.+)", word, flags=re.DOTALL)
         if match is None:
-            raise SweepError(f"{word!r} is no parameter, expected --name=value")
+            raise UserError(f"{word!r} is no parameter, expected --name=value")
         name, text = match.groups()
         if name in parameters:
-            raise SweepError(f"--{name} is given twice")
+            raise UserError(f"--{name} is given twice")
         parameters[name] = read_value(text)
     if not parameters:
-        raise SweepError("no parameters, expected --name=value")
+        raise UserError("no parameters, expected --name=value")
     return parameters

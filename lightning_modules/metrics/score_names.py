@@ -1,15 +1,6 @@
-"""The scores and what tables call them. Importing this does not import torch."""
+"""The scores of saliency maps as `evaluate` heads them."""
 
-# Max F over the data set is left out: beside these it would be mistaken.
-HEADINGS = {
-    "s_measure": "S",
-    "f_max": "max F",
-    "f_mean": "mean F",
-    "f_adaptive": "adp F",
-    "f_weighted": "wF",
-    "e_max": "max E",
-    "e_mean": "mean E",
-    "e_adaptive": "adp E",
-    "mae": "MAE",
-}
-LOWER_IS_BETTER = frozenset({"mae"})
+from lightning_modules.metrics.score import SALIENCY_SCORES
+
+HEADINGS = {score.name: score.heading for score in SALIENCY_SCORES if score.heading}
+LOWER_IS_BETTER = frozenset(x.name for x in SALIENCY_SCORES if not x.higher_is_better)

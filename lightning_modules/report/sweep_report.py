@@ -1,6 +1,7 @@
-"""What a sweep says about its trials. Importing this does not import torch."""
+"""What a sweep says about its trials."""
 
 import math
+import statistics
 from collections import Counter
 
 from rich.console import Console
@@ -9,19 +10,11 @@ from rich.table import Table
 
 from lightning_modules.report.escape import escape_terminal
 from lightning_modules.runs.results import Results
+from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.sweep.sweep_file import Sweep
-from lightning_modules.sweep.trial_folder import (
-    KEY_SCORES,
-    TrialState,
-    end_of_log,
-    finished_results,
-    key_scores,
-    read_failure,
-    read_progress,
-    read_state,
-)
 from lightning_modules.sweep.trial_lock import lock_holder
 from lightning_modules.sweep.trial_name import short_names, value_text
+from lightning_modules.sweep.trial_state import TrialState, read_state
 
 _STYLES = {
     TrialState.DONE: "green",
@@ -39,29 +32,30 @@ def print_status(sweep: Sweep, console: Console) -> None:
     for name in names.values():
         table.add_column(name)
     table.add_column("state")
-    for heading in KEY_SCORES.values():
-        table.add_column(heading, justify="right")
+    of_trials = {x.folder: RunFolder(x.folder).finished_results() for x in sweep.trials}
+    finished = [results for results in of_trials.values() if results is not None]
+    headings = list(dict.fromkeys(head for results in finished for head in main_scores(results)))
+    for heading in headings:
+        table.add_column(_shown(heading), justify="right")
     table.add_column("")
     states: Counter[TrialState] = Counter()
-    datasets: set[str] = set()
     for trial in sweep.trials:
+        run = RunFolder(trial.folder)
         state = read_state(trial.folder)
         states[state] += 1
-        results = finished_results(trial.folder)
-        if results is not None:
-            datasets |= results.scores.keys()
-            cells = [_number(score) for score in key_scores(results).values()]
-        else:
-            cells = [""] * len(KEY_SCORES)
-        failure = read_failure(trial.folder)
+        results = of_trials[trial.folder]
+        scores = main_scores(results) if results else {}
+        cells = [_number(scores[head]) if head in scores else "" for head in headings]
+        failure = run.read_failure()
         remark = {
-            TrialState.RUNNING: f"{read_progress(trial.folder)} on {lock_holder(trial.folder)}",
-            TrialState.INTERRUPTED: read_progress(trial.folder),
+            TrialState.RUNNING: f"{run.read_progress()} on {lock_holder(trial.folder)}",
+            TrialState.INTERRUPTED: run.read_progress(),
             TrialState.FAILED: failure.reason if failure else "",
         }.get(state, "")
         parameters = [_shown(value_text(value)) for value in trial.parameters.values()]
         styled = f"[{_STYLES[state]}]{state.value}[/]"
         table.add_row(*parameters, styled, *cells, _shown(remark))
+    datasets = {dataset for results in finished for dataset in results.scores}
     if len(datasets) > 1:
         table.caption = _shown(f"scores: mean over {', '.join(sorted(datasets))}")
     console.print(table)
@@ -72,21 +66,30 @@ def print_status(sweep: Sweep, console: Console) -> None:
 def print_failures(sweep: Sweep, console: Console) -> None:
     """Print the end of the log of every failed trial."""
     for trial in sweep.trials:
-        failure = read_failure(trial.folder)
+        run = RunFolder(trial.folder)
+        failure = run.read_failure()
         if failure is None or read_state(trial.folder) is not TrialState.FAILED:
             continue
         console.rule(_shown(f"{trial.folder.name} failed: {failure.reason}"), style="red")
-        log = escape_terminal(end_of_log(trial.folder))
+        log = escape_terminal(run.end_of_log())
         console.print(log, markup=False, highlight=False, soft_wrap=True)
         console.print(f"Run it alone: {trial.command}", markup=False, soft_wrap=True)
 
 
+def main_scores(results: Results) -> dict[str, float | None]:
+    """Return the main scores by heading, averaged over the test sets (None if undefined)."""
+    averages: dict[str, float | None] = {}
+    for score in (score for score in results.descriptions if score.main):
+        values = [scores.get(score.name) for scores in results.scores.values()]
+        known = [value for value in values if value is not None]
+        averages[score.heading] = statistics.fmean(known) if len(known) == len(values) else None
+    return averages
+
+
 def scores_text(results: Results | None) -> str:
-    """Write the key scores in one line, averaged over test sets."""
-    if results is None:
-        return ""
-    scores = key_scores(results)
-    return "  ".join(f"{KEY_SCORES[name]} {_number(score)}" for name, score in scores.items())
+    """Write the main scores in one line, averaged over test sets."""
+    scores = main_scores(results) if results else {}
+    return "  ".join(f"{_shown(head)} {_number(score)}" for head, score in scores.items())
 
 
 def duration_text(seconds: float) -> str:

@@ -57,8 +57,8 @@ def draw_figure(file: TableFile, table: Table, suffix: str) -> bytes:
         lines.setdefault(name, []).append(index)
     span = max(positions) - min(positions) or 1.0
 
-    num_columns = len(file.metrics)
-    num_rows = len(table.columns) // num_columns
+    num_rows = len(table.datasets)
+    num_columns = len(table.columns) // num_rows
     # Names of data sets and values may hold $, which would start a formula.
     with rc_context({"text.parse_math": False, "font.size": 9, "text.color": _INK}):
         size = (_PANEL_SIZE[0] * num_columns, _PANEL_SIZE[1] * num_rows + 0.6)

@@ -9,7 +9,8 @@ from lightning.pytorch.plugins import TorchCheckpointIO
 from torch import Tensor
 
 from datamodules.files import write_atomically
-from lightning_modules.runs.settings import flatten, has_effect
+from lightning_modules.runs.run_folder import RunFolder
+from lightning_modules.runs.settings import flatten, settings_with_effect
 from lightning_modules.runs.yaml_text import read_yaml_mapping
 from lightning_modules.runs.zip_checksums import describe_damage
 from mutualformer import MutualFormerNetwork, __version__
@@ -45,22 +46,6 @@ def _first_cause(error: BaseException) -> str:
     while (earlier := error.__cause__ or error.__context__) is not None:
         error = earlier
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
-
-
-def find_checkpoint(folder: Path) -> Path:
-    """Return the best checkpoint of a run, or the last one of a run without validation.
-
-    Raises:
-        ValueError: there is none.
-    """
-    for name in ("best.ckpt", "last.ckpt"):
-        path = folder / "checkpoints" / name
-        if path.exists():
-            return path
-    raise UserError(
-        f"no checkpoint in {folder / 'checkpoints'}: train first with mutualformer fit, or give "
-        "one with --ckpt_path (to export: in place of the folder)"
-    )
 
 
 def check_checkpoint(path: Path, may_run_code: bool = False) -> dict[str, Any] | None:
@@ -103,7 +88,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         # Not mapped into memory, which would not notice that a tensor is cut.
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises nearly anything for a damaged file
-        other = path.with_name("best.ckpt" if path.name == "last.ckpt" else "last.ckpt")
+        run = RunFolder(path.parent.parent)
+        last = path.name == run.last_checkpoint.name
+        other = path.with_name((run.best_checkpoint if last else run.last_checkpoint).name)
         hint = f". Beside it lies {other}: try --ckpt_path {other}" if other.exists() else ""
         raise UserError(
             f"checkpoint {path} cannot be read: {why_unreadable(error)}{hint}"
@@ -115,6 +102,41 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if isinstance(checkpoint.get("provenance"), dict):
         check_version(f"checkpoint {path}", checkpoint["provenance"].get("version"), __version__)
     return checkpoint
+
+
+def check_architecture(
+    checkpoint: Mapping[str, Any],
+    state_dict: Mapping[str, Tensor],
+    hyper_parameters: Mapping[str, Any],
+) -> None:
+    """Refuse a checkpoint of another architecture than a module's.
+
+    Args:
+        checkpoint: what :func:`read_checkpoint` returned.
+        state_dict: of the module.
+        hyper_parameters: of the module.
+
+    Raises:
+        UserError: parameters are missing, unknown or of another shape; says which, and which
+            settings of the network differ.
+    """
+    mismatch = describe_mismatch(checkpoint["state_dict"], state_dict)
+    if not mismatch:
+        return
+    specs = [x.get("network") for x in (checkpoint.get("hyper_parameters", {}), hyper_parameters)]
+    # Without the command line there is a module in its place.
+    there, here = (flatten(spec) if isinstance(spec, Mapping) else {} for spec in specs)
+    differing = [
+        f"{name} ({there[name]} there, {here[name]} here)"
+        for name in here
+        # What the encoders were initialised with is not their architecture.
+        if name in there and name != "encoder_weights" and there[name] != here[name]
+    ]
+    settings = f". Settings that differ: {'; '.join(differing)}" if differing else ""
+    raise UserError(
+        f"the checkpoint is of another architecture: of its parameters, {mismatch}{settings}. "
+        "Give the config.yaml that was saved beside the checkpoint"
+    )
 
 
 def build_network(checkpoint: Mapping[str, Any], path: Path) -> MutualFormerNetwork:
@@ -154,10 +176,12 @@ def checkpoint_to_continue(folder: Path, config: Mapping[str, Any], resume: Resu
         resume: ``"auto"``: continue what is there; ``"never"``: refuse to.
 
     Raises:
-        ValueError: the folder holds a run, and ``resume`` is ``"never"``, or its settings differ.
+        UserError: the folder holds a run, and ``resume`` is ``"never"``, or its settings differ in
+            what can change a result.
     """
-    last = folder / "checkpoints" / "last.ckpt"
-    if not any(last.parent.glob("*.ckpt")):
+    run = RunFolder(folder)
+    last = run.last_checkpoint
+    if not any(run.checkpoints.glob("*.ckpt")):
         return None
     elsewhere = "choose another folder with --trainer.default_root_dir, or delete it"
     if resume == "never":
@@ -165,23 +189,19 @@ def checkpoint_to_continue(folder: Path, config: Mapping[str, Any], resume: Resu
             f"{folder} already holds a run, and --resume is never: {elsewhere}, or continue it "
             "with --resume auto"
         )
-    differing = _differing_settings(folder / "config.yaml", config)
-    if differing:
-        raise UserError(
-            f"{folder} holds a run with other settings: {'; '.join(differing)}. To start a new "
-            f"one, {elsewhere}; to continue it all the same, give --ckpt_path {last}"
+    if run.config.exists():
+        there, here = (
+            settings_with_effect(flatten(settings))
+            for settings in (read_yaml_mapping(run.config, "the settings of a run"), config)
         )
-    return last if last.exists() else last.with_name("best.ckpt")
-
-
-def _differing_settings(path: Path, config: Mapping[str, Any]) -> list[str]:
-    """Name the settings, of those that matter, that a configuration file has otherwise."""
-    if not path.exists():
-        return []
-    stored = read_yaml_mapping(path, "the settings of a run")
-    there, here = flatten(stored), flatten(config)
-    return [
-        f"{name} ({there[name]} there, {here[name]} now)"
-        for name in here
-        if name in there and has_effect(name) and there[name] != here[name]
-    ]
+        differing = [
+            f"{name} ({there[name]} there, {here[name]} now)"
+            for name in here
+            if name in there and there[name] != here[name]
+        ]
+        if differing:
+            raise UserError(
+                f"{folder} holds a run with other settings: {'; '.join(differing)}. To start a new "
+                f"one, {elsewhere}; to continue it all the same, give --ckpt_path {last}"
+            )
+    return last if last.exists() else run.best_checkpoint

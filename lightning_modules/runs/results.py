@@ -1,15 +1,20 @@
-"""Read the `results.json` of a test run. Importing this does not import torch."""
+"""Read the `results.json` of a test run."""
 
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lightning_modules.metrics.score import (
+    SALIENCY_SCORES,
+    Score,
+    find_impossible,
+    is_number,
+    read_scores,
+)
 from mutualformer.errors import UserError
 
-RESULTS_NAME = "results.json"
-# So deep is no configuration nested.
+# No configuration is nested so deep.
 _DEEPEST = 50
 _KINDS: dict[str, type] = {
     "scores": dict,
@@ -32,7 +37,10 @@ class Results:
 
     Attributes:
         path: the file.
-        scores: by data set, then by score; in [0, 1], or None where it was not finite.
+        scores: by data set, then by score; None where it was not finite.
+        descriptions: of these scores; saliency's in files of versions that did not write them.
+        tolerance: by how much a score may differ from the one that was computed, which went
+            through float32 in those versions.
         num_images: by data set.
         data_digest: by data set: changes with the names or the masks of its images; empty in files
             of versions that did not write it.
@@ -44,6 +52,8 @@ class Results:
 
     path: Path
     scores: dict[str, dict[str, float | None]]
+    descriptions: tuple[Score, ...]
+    tolerance: float
     num_images: dict[str, int]
     data_digest: dict[str, str]
     protocol: str
@@ -70,11 +80,21 @@ def read_results(path: Path) -> Results:
             f"{path} is damaged ({error}); run mutualformer test again, or delete it"
         ) from error
     problem = _problem(content)
+    descriptions = SALIENCY_SCORES
+    if not problem and "score_descriptions" in content:
+        try:
+            descriptions = read_scores("it", content["score_descriptions"])
+        except UserError as error:
+            problem = str(error)
+    for dataset, scores in () if problem else content["scores"].items():
+        problem = problem or find_impossible(descriptions, dataset, scores)
     if problem:
         raise ResultsError(f"{path} is not a results file of mutualformer test: {problem}")
     return Results(
         path=path,
         scores=content["scores"],
+        descriptions=descriptions,
+        tolerance=1e-6 if "score_descriptions" in content else 1e-5,
         num_images=content["num_images"],
         data_digest=content.get("data_digest") or {},
         protocol=content["protocol"],
@@ -101,8 +121,8 @@ def _problem(content: Any) -> str | None:
         if not isinstance(scores, dict):
             return f"scores of {dataset} is {scores!r:.80}, expected an object"
         for name, value in scores.items():
-            if value is not None and not _is_score(value):
-                return f"{name} of {dataset} is {value!r:.80}, expected a number in [0, 1]"
+            if value is not None and not is_number(value):
+                return f"{name} of {dataset} is {value!r:.80}, expected a number"
         count = content["num_images"].get(dataset)
         if not isinstance(count, int) or isinstance(count, bool) or count < 1:
             return f"num_images of {dataset} is {count!r:.80}, expected an integer >= 1"
@@ -128,10 +148,3 @@ def _strange_text(content: Any) -> str | None:
         if strange:
             return f"{strange[0]!r:.80} holds control characters"
     return None
-
-
-def _is_score(value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    # E of a perfect map is H W / (H W − 1), as in its oracle.
-    return math.isfinite(value) and 0 <= value <= 1.01

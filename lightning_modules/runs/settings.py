@@ -1,23 +1,62 @@
-"""Settings of an experiment by dotted name. Importing this does not import torch."""
+"""The settings of an experiment by dotted name, and which of them can change its result."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from mutualformer.fusions.spelling import by_short_name
 
-# These may differ between machines or between attempts: they change no score.
+DEFAULT_MODULE = "lightning_modules.SaliencyModule"
+OPTIONS_OF_ONE_COMMAND = (
+    "ckpt_path",
+    "weights_only",
+    "verbose",
+    "return_predictions",
+    "test_after_fit",
+    "resume",
+)
+# Settings that may differ between machines or between attempts, because no weight and no score
+# depends on them, rounding aside.
 _WITHOUT_EFFECT = {
+    *OPTIONS_OF_ONE_COMMAND,
+    # where and how a run is computed
     "trainer.accelerator",
+    "trainer.barebones",
+    "trainer.benchmark",
     "trainer.default_root_dir",
-    "trainer.enable_model_summary",
-    "trainer.enable_progress_bar",
-    "trainer.log_every_n_steps",
+    "trainer.detect_anomaly",
+    "trainer.deterministic",
+    "trainer.inference_mode",
     "trainer.strategy",
+    "data.cache_dir",
     "data.eval_batch_size",
     "data.num_workers",
     "data.root",
+    # whether it stops or goes on where no weight has changed yet
+    "model.non_finite_loss",
+    "trainer.num_sanity_val_steps",
+    # what is shown, logged or written beside the scores
+    "data.predict_root",
+    "trainer.enable_autolog_hparams",
+    "trainer.enable_model_summary",
+    "trainer.enable_progress_bar",
+    "trainer.limit_predict_batches",
+    "trainer.log_every_n_steps",
+    "trainer.model_registry",
 }
-_WITHOUT_EFFECT_BELOW = ("trainer.logger", "trainer.callbacks", "trainer.plugins")
+_WITHOUT_EFFECT_BELOW = (
+    "affinity_maps",
+    "contact_sheet",
+    "predictions",
+    "trainer.callbacks",
+    "trainer.logger",
+    "trainer.plugins",
+    "trainer.profiler",
+)
+# What a setting means that is not given, as in files of versions that did not have it.
+_MEANINGS_OF_NONE = {
+    "model.class_path": DEFAULT_MODULE,
+    "checkpoint.monitor": "val/held_out/s_measure",
+}
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -39,5 +78,23 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def has_effect(name: str) -> bool:
-    """Tell whether a setting, by its dotted name, can change what is learned."""
-    return name not in _WITHOUT_EFFECT and not name.startswith(_WITHOUT_EFFECT_BELOW)
+    """Tell whether a setting, by its dotted name, can change what is learned or scored.
+
+    >>> has_effect("model.optimizer.lr"), has_effect("data.num_workers")
+    (True, False)
+    """
+    below = tuple(f"{prefix}." for prefix in _WITHOUT_EFFECT_BELOW)
+    return name not in {*_WITHOUT_EFFECT, *_WITHOUT_EFFECT_BELOW} and not name.startswith(below)
+
+
+def settings_with_effect(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that two runs must share to have one result.
+
+    Args:
+        flat: by dotted name; not empty. What a former version did not write is filled in.
+    """
+    kept = {name: value for name, value in flat.items() if has_effect(name)}
+    for name, meaning in _MEANINGS_OF_NONE.items():
+        if kept.get(name) is None:
+            kept[name] = meaning
+    return kept

@@ -1,4 +1,4 @@
-"""Find damage in a zip file, as checkpoints are. Importing this does not import torch."""
+"""Find damage in a zip file, as checkpoints are."""
 
 import zipfile
 from pathlib import Path

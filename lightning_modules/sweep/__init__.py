@@ -1,1 +1,1 @@
-"""Sweeps: one file, many trials. Importing this does not import torch."""
+"""Sweeps: one file, many trials."""

@@ -7,8 +7,8 @@ from lightning.pytorch import Trainer
 
 from lightning_modules.cli.errors import explain
 from lightning_modules.cli.training import MutualFormerCLI, silence_what_users_cannot_act_on
-from lightning_modules.sweep.sweep_file import Sweep, SweepError, Trial
-from mutualformer.errors import refused_setting
+from lightning_modules.sweep.sweep_file import Sweep, Trial
+from mutualformer.errors import UserError, refused_setting
 
 
 class _TrialChecker(MutualFormerCLI):
@@ -46,7 +46,7 @@ def check_trials(sweep: Sweep, trials: list[Trial]) -> None:
         trials: its trials, or those of them that are still to be run.
 
     Raises:
-        SweepError: names the trial and the parameter, or what is wrong with the data.
+        UserError: names the trial and the parameter, or what is wrong with the data.
     """
     silence_what_users_cannot_act_on()
     checker: _TrialChecker | None = None
@@ -69,7 +69,7 @@ def check_trials(sweep: Sweep, trials: list[Trial]) -> None:
             if explanation is None:
                 raise
             reason = explanation.message
-            raise SweepError(f"{sweep.path}: trial {trial.folder.name}: {reason}") from error
+            raise UserError(f"{sweep.path}: trial {trial.folder.name}: {reason}") from error
 
 
 def _what_is_built(checker: _TrialChecker) -> str:

@@ -1,4 +1,4 @@
-"""Run the trials of a sweep on this machine. Importing this does not import torch."""
+"""Run the trials of a sweep on this machine."""
 
 import time
 from collections import deque
@@ -9,14 +9,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from lightning_modules.report.sweep_report import duration_text, scores_text
+from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.sweep.stop_request import StopRequest
 from lightning_modules.sweep.sweep_file import Trial
-from lightning_modules.sweep.trial_folder import (
-    TrialState,
-    finished_results,
-    read_failure,
-    read_state,
-)
 from lightning_modules.sweep.trial_lock import lock_holder
 from lightning_modules.sweep.trial_process import (
     POLL_INTERVAL,
@@ -24,6 +19,7 @@ from lightning_modules.sweep.trial_process import (
     TrialProcess,
     start_trial,
 )
+from lightning_modules.sweep.trial_state import TrialState, read_state
 from mutualformer.errors import UserError
 
 _HELD_INTERVAL = 2.0  # seconds between looks at a trial that another process runs
@@ -125,14 +121,14 @@ class LocalSweep:
             self._say(f"[yellow]stopped[/]  {escape(name)}: by a signal from outside")
             self._num_failed += 1
         elif outcome is Outcome.FAILED:
-            failure = read_failure(trial.folder)
+            failure = RunFolder(trial.folder).read_failure()
             self._say(f"[red]failed[/]  {escape(name)}: {failure.reason if failure else ''}")
             self._num_failed += 1
         else:
             if seconds is not None:
                 self._durations.append(seconds)
             took = "elsewhere" if seconds is None else f"in {duration_text(seconds)}"
-            scores = scores_text(finished_results(trial.folder))
+            scores = scores_text(RunFolder(trial.folder).finished_results())
             self._say(f"[green]done[/]  {escape(name)}  {scores}  {took}")
         self._advance()
 

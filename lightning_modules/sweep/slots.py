@@ -1,10 +1,10 @@
-"""Divide this machine among trials that run at once. Importing this does not import torch."""
+"""Divide this machine among trials that run at once."""
 
 import os
 import subprocess
 from collections.abc import Mapping
 
-from lightning_modules.sweep.sweep_file import SweepError
+from mutualformer.errors import UserError
 
 
 def divide_machine(num_slots: int, settings: Mapping[str, str]) -> list[dict[str, str]]:
@@ -17,7 +17,7 @@ def divide_machine(num_slots: int, settings: Mapping[str, str]) -> list[dict[str
         settings: of the trials; those on ``trainer.accelerator = cpu`` need no GPU.
 
     Raises:
-        SweepError: there are GPUs, but fewer than slots.
+        UserError: there are GPUs, but fewer than slots.
     """
     if num_slots == 1:
         return [{}]
@@ -31,7 +31,7 @@ def divide_machine(num_slots: int, settings: Mapping[str, str]) -> list[dict[str
     if not gpus:
         return environments
     if len(gpus) < num_slots:
-        raise SweepError(
+        raise UserError(
             f"--slots is {num_slots}, but {len(gpus)} GPU(s) can be seen ({', '.join(gpus)}) and "
             f"every slot needs one: use --slots {len(gpus)}, or --trainer.accelerator cpu in a "
             "--config"

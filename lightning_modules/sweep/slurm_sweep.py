@@ -1,4 +1,4 @@
-"""Submit the trials of a sweep to Slurm. Importing this does not import torch."""
+"""Submit the trials of a sweep to Slurm."""
 
 import os
 import subprocess
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from lightning_modules.cli.trial import HELD_EXIT_CODE
-from lightning_modules.sweep.sweep_file import Sweep, SweepError, Trial
+from lightning_modules.sweep.sweep_file import Sweep, Trial
+from mutualformer.errors import UserError
 
 _FOLDER_NAME = "slurm"
 
@@ -58,12 +59,12 @@ def submit_trials(sweep: Sweep, trials: Sequence[Trial], parameters: Mapping[str
         parameters: of ``sbatch``, as submitit spells them.
 
     Raises:
-        SweepError: submitit or Slurm are not there, or refuse.
+        UserError: submitit or Slurm are not there, or refuse.
     """
     try:
         import submitit
     except ImportError as error:
-        raise SweepError(
+        raise UserError(
             "--slurm needs submitit, which is not installed: pip install 'mutualformer[slurm]'"
         ) from error
     try:
@@ -71,7 +72,7 @@ def submit_trials(sweep: Sweep, trials: Sequence[Trial], parameters: Mapping[str
         executor.update_parameters(**{"job_name": f"mutualformer-{sweep.path.stem}", **parameters})
         jobs = executor.submit_array([SlurmTask(_words(trial)) for trial in trials])
     except Exception as error:
-        raise SweepError(f"--slurm: {error}") from error
+        raise UserError(f"--slurm: {error}") from error
     return str(jobs[0].job_id).split("_")[0]
 
 

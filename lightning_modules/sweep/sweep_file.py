@@ -21,14 +21,10 @@ from mutualformer.errors import UserError
 _EXPECTED_COMMAND = (
     "[mutualformer, trial, --folder, FOLDER, --config, FILE, ${args}], with one --config or more"
 )
-# Of a single file; more is rather a mistake than a plan.
+# A sweep of more trials is rather a mistake than a plan.
 _MOST_TRIALS = 10_000
-# What a trial settles by itself.
+# Every trial settles these by itself.
 _RESERVED = ("config", "ckpt_path", "test_after_fit", "trainer.default_root_dir")
-
-
-class SweepError(UserError):
-    """A sweep file that cannot be run; the message names it and says what was expected."""
 
 
 @dataclass(frozen=True)
@@ -110,19 +106,19 @@ def read_sweep(
     content = read_yaml_mapping(path, "a sweep")
     method = content.get("method")
     if method in ("random", "bayes"):
-        raise SweepError(
+        raise UserError(
             f"{path}: method {method} draws its trials on the W&B server: run wandb sweep {path}, "
             "then wandb agent on each machine; mutualformer sweep runs method grid"
         )
     if method != "grid":
-        raise SweepError(f"{path}: method is {method!r}, expected grid (random and bayes need W&B)")
+        raise UserError(f"{path}: method is {method!r}, expected grid (random and bayes need W&B)")
     parameters = content.get("parameters")
     if not isinstance(parameters, dict) or not parameters:
-        raise SweepError(f"{path}: parameters is {parameters!r}, expected a non-empty mapping")
+        raise UserError(f"{path}: parameters is {parameters!r}, expected a non-empty mapping")
     axes = {name: _values(path, name, given) for name, given in parameters.items()}
     num_trials = math.prod(map(len, axes.values()))
     if num_trials > _MOST_TRIALS:
-        raise SweepError(
+        raise UserError(
             f"{path}: {num_trials} combinations, expected at most {_MOST_TRIALS}: leave some out"
         )
     named_folder, named_configs = _read_command(path, content.get("command"))
@@ -137,37 +133,37 @@ def read_sweep(
 
 def _values(path: Path, name: Any, given: Any) -> list[Any]:
     if not isinstance(name, str) or not re.fullmatch(r"\w+(\.\w+)*", name, flags=re.ASCII):
-        raise SweepError(f"{path}: parameters holds {name!r}, expected a dotted name")
+        raise UserError(f"{path}: parameters holds {name!r}, expected a dotted name")
     if name in _RESERVED:
-        raise SweepError(f"{path}: {name} cannot be swept: every trial has its own")
+        raise UserError(f"{path}: {name} cannot be swept: every trial has its own")
     if not isinstance(given, dict) or not ({"value", "values"} & given.keys()):
-        raise SweepError(
+        raise UserError(
             f"{path}: parameter {name} is {given!r}, expected values: [...] or value: ...; write "
             "nested parameters with dots (model.network.fusion.epsilon)"
         )
     values = given["values"] if "values" in given else [given["value"]]
     if not isinstance(values, list) or not values:
-        raise SweepError(f"{path}: values of {name} is {values!r}, expected a non-empty list")
+        raise UserError(f"{path}: values of {name} is {values!r}, expected a non-empty list")
     for value in values:
         if value is None or isinstance(value, dict):
-            raise SweepError(
+            raise UserError(
                 f"{path}: {name} has the value {value!r}, which W&B cannot hand to a command; "
                 "expected numbers, text or lists"
             )
     texts = [value_text(value) for value in values]
     if strange := [text for text in texts if not text.isprintable()]:
-        raise SweepError(f"{path}: {name} has the value {strange[0]!r}, expected printable text")
+        raise UserError(f"{path}: {name} has the value {strange[0]!r}, expected printable text")
     for value in values:
         read_back = read_value(str(value))
         # A trial that another starts with these words would run in another folder.
         if trial_name({name: read_back}) != trial_name({name: value}):
-            raise SweepError(
+            raise UserError(
                 f"{path}: {name} has the value {value!r}, which a command reads as {read_back!r}: "
                 "write it that way"
             )
     repeated = [text for index, text in enumerate(texts) if text in texts[:index]]
     if repeated:
-        raise SweepError(f"{path}: {name} has the value {repeated[0]} twice")
+        raise UserError(f"{path}: {name} has the value {repeated[0]} twice")
     return values
 
 
@@ -177,10 +173,10 @@ def _read_command(path: Path, command: Any) -> tuple[Path, list[Path]]:
     if not isinstance(command, list) or not all(
         isinstance(word, str) and word.isprintable() for word in command
     ):
-        raise SweepError(f"{path}: command is {command!r}, {expected}")
+        raise UserError(f"{path}: command is {command!r}, {expected}")
     words = [word for word in command if word != "${env}"]
     if words[:2] != ["mutualformer", "trial"] or words[-1] != "${args}":
-        raise SweepError(f"{path}: command is {' '.join(command)}, {expected}")
+        raise UserError(f"{path}: command is {' '.join(command)}, {expected}")
     folder: Path | None = None
     configs: list[Path] = []
     for option, value in _pairs(path, words[2:-1], expected):
@@ -189,16 +185,16 @@ def _read_command(path: Path, command: Any) -> tuple[Path, list[Path]]:
         elif option == "--folder":
             folder = Path(value)
         else:
-            raise SweepError(
+            raise UserError(
                 f"{path}: command has the option {option}, {expected}; a setting that all trials "
                 "share is a parameter with one value, or belongs in a --config"
             )
     if folder is None or not configs:
-        raise SweepError(f"{path}: command is {' '.join(command)}, {expected}")
+        raise UserError(f"{path}: command is {' '.join(command)}, {expected}")
     return folder, configs
 
 
 def _pairs(path: Path, words: list[str], expected: str) -> Iterator[tuple[str, str]]:
     if len(words) % 2:
-        raise SweepError(f"{path}: command ends in {words[-1]} without a value, {expected}")
+        raise UserError(f"{path}: command ends in {words[-1]} without a value, {expected}")
     yield from zip(words[::2], words[1::2], strict=True)

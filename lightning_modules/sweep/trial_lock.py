@@ -6,7 +6,8 @@ import socket
 import time
 from pathlib import Path
 
-_NAME = ".lock"
+from lightning_modules.runs.run_folder import RunFolder
+
 _ATTEMPTS = 5
 _PAUSE = 0.05  # seconds
 
@@ -33,7 +34,7 @@ class TrialLock:
             OSError: the folder cannot be written, or its file system knows no locks.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / _NAME, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = os.open(RunFolder(folder).lock, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             # Who asks whether it is held holds it for a moment.
             for attempt in range(_ATTEMPTS):
@@ -61,7 +62,7 @@ class TrialLock:
 def lock_holder(folder: Path) -> str | None:
     """Say who holds the lock of a folder; None if it is free."""
     try:
-        descriptor = os.open(folder / _NAME, os.O_RDONLY)
+        descriptor = os.open(RunFolder(folder).lock, os.O_RDONLY)
     except FileNotFoundError:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Run one trial: a training subprocess that holds the trial's lock. Does not import torch."""
+"""Run one trial: a training subprocess that holds the trial's lock."""
 
 import os
 import shlex
@@ -12,15 +12,8 @@ from datetime import datetime, timezone
 from enum import Enum
 from pathlib import Path
 
+from lightning_modules.runs.run_folder import Failure, RunFolder
 from lightning_modules.sweep.sweep_file import Trial
-from lightning_modules.sweep.trial_folder import (
-    LOG_NAME,
-    Failure,
-    clear_failure,
-    finished_results,
-    usable_checkpoint,
-    write_failure,
-)
 from lightning_modules.sweep.trial_lock import TrialLock
 from lightning_modules.sweep.trial_settings import check_settings, read_settings, write_settings
 
@@ -85,13 +78,14 @@ class TrialProcess:
 
     def _end(self, stopped: bool) -> Outcome:
         try:
-            if finished_results(self.trial.folder) is not None:
+            folder = RunFolder(self.trial.folder)
+            if folder.finished_results() is not None:
                 return Outcome.DONE
             code = self.process.returncode
             if stopped or -code in _STOPPED_BY:
                 return Outcome.STOPPED
             date = datetime.now(timezone.utc).isoformat(timespec="seconds")
-            write_failure(self.trial.folder, Failure(_reason(code), date))
+            folder.write_failure(Failure(_reason(code), date))
             return Outcome.FAILED
         finally:
             self.lock.release()
@@ -110,22 +104,23 @@ def start_trial(
         The running trial; ``Outcome.ALREADY_DONE`` or ``Outcome.HELD`` if there is nothing to do.
 
     Raises:
-        SweepError: the folder holds a trial with other settings.
+        UserError: the folder holds a trial with other settings.
         OSError: the folder cannot be written.
     """
+    folder = RunFolder(trial.folder)
     settings = read_settings(trial.configs, trial.parameters)
     lock = TrialLock.acquire(trial.folder)
     if lock is None:
         return Outcome.HELD
     try:
         check_settings(trial.folder, settings)
-        if finished_results(trial.folder) is not None:
+        if folder.finished_results() is not None:
             lock.release()
             return Outcome.ALREADY_DONE
-        clear_failure(trial.folder)
+        folder.failure.unlink(missing_ok=True)
         write_settings(trial.folder, settings)
-        command = _training_command(trial, usable_checkpoint(trial.folder))
-        with (trial.folder / LOG_NAME).open("ab") as log:
+        command = _training_command(trial, folder.usable_checkpoint())
+        with folder.trial_log.open("ab") as log:
             date = datetime.now().astimezone().isoformat(" ", timespec="seconds")
             log.write(f"--- {date} {shlex.join(command)}\n".encode())
             log.flush()

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.files import write_atomically
-from lightning_modules.runs.settings import flatten, has_effect
+from lightning_modules.runs.run_folder import RunFolder
+from lightning_modules.runs.settings import flatten, settings_with_effect
 from lightning_modules.runs.yaml_text import read_yaml_mapping
-from lightning_modules.sweep.sweep_file import SweepError
 from lightning_modules.sweep.trial_name import read_value, value_text
-
-_NAME = "trial.json"
+from mutualformer.errors import UserError
 
 
 def read_settings(configs: Sequence[Path], parameters: Mapping[str, Any]) -> dict[str, str]:
@@ -33,28 +32,29 @@ def check_settings(folder: Path, settings: Mapping[str, str]) -> None:
     """Refuse a folder in which the same trial was run with other settings.
 
     Raises:
-        SweepError: says which setting differs.
+        UserError: says which setting differs.
     """
+    path = RunFolder(folder).trial_settings
     try:
-        there = json.loads((folder / _NAME).read_bytes())
+        content = json.loads(path.read_bytes())
     except FileNotFoundError:
         return
     except (OSError, ValueError, RecursionError) as error:
-        raise SweepError(f"{folder / _NAME} cannot be read: {error}; delete {folder}") from error
-    if not isinstance(there, dict):
-        raise SweepError(f"{folder / _NAME} holds no settings of a trial: delete {folder}")
-    for name in sorted(there.keys() | settings.keys()):
-        if not has_effect(name) or there.get(name) == settings.get(name):
-            continue
+        raise UserError(f"{path} cannot be read: {error}; delete {folder}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds no settings of a trial: delete {folder}")
+    there, now = settings_with_effect(content), settings_with_effect(settings)
+    for name in sorted(there.keys() | now.keys()):
         # Earlier versions took 1e-4 for text.
-        if value_text(read_value(str(there.get(name)))) != settings.get(name):
-            raise SweepError(
+        if value_text(read_value(str(there.get(name)))) != str(now.get(name)):
+            raise UserError(
                 f"{folder} holds a trial with {name} = {there.get(name, '(not given)')}, now it is "
-                f"{settings.get(name, '(not given)')}: choose another --folder, or delete it"
+                f"{now.get(name, '(not given)')}: choose another --folder, or delete it"
             )
 
 
 def write_settings(folder: Path, settings: Mapping[str, str]) -> None:
     """Record what a trial is run with."""
     text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
-    write_atomically(folder / _NAME, lambda file: file.write(text.encode()))
+    path = RunFolder(folder).trial_settings
+    write_atomically(path, lambda file: file.write(text.encode()))

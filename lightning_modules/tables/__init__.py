@@ -1,1 +1,1 @@
-"""Tables and plots of runs beside published numbers. Importing this does not import torch."""
+"""Tables and plots of runs beside published numbers."""

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from string import ascii_lowercase
 
+from lightning_modules.metrics.score import SALIENCY_SCORES, Score
 from lightning_modules.tables.planned_rows import PlannedRow
 from lightning_modules.tables.provenance import find_deviations, has_uncommitted_changes
 from lightning_modules.tables.runs import Run, read_runs
 from lightning_modules.tables.table import (
     PUBLISHED_MARKS,
     Cell,
+    Column,
     Interval,
     Row,
     Table,
@@ -41,7 +43,9 @@ def build_table(file: TableFile, num_resamples: int) -> Table:
     """
     runs, missing, problems = read_runs(file.rows)
     datasets = _datasets(file, runs)
-    columns = tuple((dataset, metric) for dataset in datasets for metric in file.metrics)
+    scores, more_problems = _scores(file, runs)
+    problems += more_problems
+    columns = tuple((dataset, score) for dataset in datasets for score in scores)
     of_row = [[run for run in runs if run.row == position] for position in range(len(file.rows))]
     rows = [
         Row(planned.labels, _cells(planned, made, columns), published=not planned.runs)
@@ -89,17 +93,38 @@ def _datasets(file: TableFile, runs: Sequence[Run]) -> Sequence[str]:
     return file.datasets
 
 
+def _scores(file: TableFile, runs: Sequence[Run]) -> tuple[list[Score], list[str]]:
+    """Return the descriptions of the table's scores, and which runs describe one otherwise."""
+    described = [(run.results.path, score) for run in runs for score in run.results.descriptions]
+    if not runs or any(row.published for row in file.rows):
+        described = [(file.path, score) for score in SALIENCY_SCORES] + described
+    known: dict[str, Score] = {}
+    problems = []
+    for path, score in described:
+        usual = known.setdefault(score.name, score)
+        if (usual.heading, usual.higher_is_better) != (score.heading, score.higher_is_better):
+            problems.append(f"{path} means another score by {score.name}: {score.titled}")
+    headed = {name: score for name, score in known.items() if score.heading}
+    for metric in file.metrics:
+        if metric not in headed:
+            raise UserError(
+                f"{file.path}: unknown score {metric!r} in metrics, expected {', '.join(headed)}"
+            )
+    names = file.metrics or [name for name, score in headed.items() if score.main]
+    return [headed[name] for name in names], problems
+
+
 def _cells(
     planned: PlannedRow,
     runs: Sequence[Run],
-    columns: Sequence[tuple[str, str]],
+    columns: Sequence[Column],
 ) -> tuple[Cell, ...]:
     if planned.published is not None:
-        return tuple(Cell(planned.published.get(column)) for column in columns)
+        return tuple(Cell(planned.published.get((dataset, x.name))) for dataset, x in columns)
     cells = []
-    for column in columns:
-        scores = [run.score(*column) for run in runs]
-        known = [score for score in scores if score is not None]
+    for dataset, score in columns:
+        scores = [run.score(dataset, score.name) for run in runs]
+        known = [value for value in scores if value is not None]
         cells.append(
             Cell(
                 value=statistics.fmean(known) if known else None,
@@ -111,12 +136,12 @@ def _cells(
     return tuple(cells)
 
 
-def _gaps(planned: PlannedRow, run: Run, columns: Sequence[tuple[str, str]]) -> list[str]:
+def _gaps(planned: PlannedRow, run: Run, columns: Sequence[Column]) -> list[str]:
     """Say which scores a run should have and does not."""
     lacking: dict[str, list[str]] = {}
-    for dataset, metric in columns:
-        if run.score(dataset, metric) is None:
-            lacking.setdefault(dataset, []).append(metric)
+    for dataset, score in columns:
+        if run.score(dataset, score.name) is None:
+            lacking.setdefault(dataset, []).append(score.name)
     problems = []
     for dataset, metrics in lacking.items():
         what = f"no {', '.join(metrics)}" if dataset in run.results.scores else "no scores"
@@ -132,7 +157,7 @@ def _compared(
     file: TableFile,
     rows: Sequence[Row],
     of_row: Sequence[Sequence[Run]],
-    columns: Sequence[tuple[str, str]],
+    columns: Sequence[Column],
     num_resamples: int,
 ) -> tuple[list[Row], list[str], list[str]]:
     """Give all rows their difference to the reference row; return them, notes and problems."""
@@ -141,7 +166,8 @@ def _compared(
     from lightning_modules.tables.intervals import RowIntervals, difference_intervals
 
     assert file.reference is not None
-    intervals = RowIntervals(columns, num_resamples)
+    names = [(dataset, score.name) for dataset, score in columns]
+    intervals = RowIntervals(names, num_resamples)
     reference_cells = rows[file.reference].cells
     reference = intervals.resampled_row(of_row[file.reference])
     compared = []
@@ -157,7 +183,7 @@ def _compared(
                 cell,
                 interval=Interval(cell.value - of_reference.value, *ends.get(column, (None, None))),
             )
-            for cell, of_reference, column in zip(row.cells, reference_cells, columns, strict=True)
+            for cell, of_reference, column in zip(row.cells, reference_cells, names, strict=True)
         ]
         compared.append(replace(row, cells=tuple(cells)))
     notes = [f"No interval, other images: {reason}" for reason in intervals.incomparable]

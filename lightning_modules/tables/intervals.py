@@ -1,4 +1,4 @@
-"""Paired bootstrap between rows of several seeds. Imports torch."""
+"""Paired bootstrap between rows of several seeds."""
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -14,11 +14,9 @@ from lightning_modules.evaluation.paired_bootstrap import (
 )
 from lightning_modules.metrics import PerImageScores
 from lightning_modules.metrics.per_image_files import read_per_image_scores
+from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.tables.runs import Run
 from mutualformer.errors import UserError
-
-# Logged scores went through float32.
-_TOLERANCE = 1e-5
 
 Key = tuple[str, str]  # data set, score
 
@@ -78,7 +76,7 @@ class RowIntervals:
 
     def _resampled_run(self, run: Run) -> dict[Key, Tensor]:
         folder = run.planned.folder
-        path = folder / "per_image_scores.csv"
+        path = RunFolder(folder).per_image_scores
         if not path.is_file():
             self.absent.append(folder)
             return {}
@@ -118,7 +116,7 @@ class RowIntervals:
         everything = torch.full((len(scores),), 1 / len(scores), dtype=torch.float64)
         for metric, value in of_shares(everything).items():
             stated = run.score(dataset, metric)
-            if stated is not None and abs(stated - value.item()) > _TOLERANCE:
+            if stated is not None and abs(stated - value.item()) > run.results.tolerance:
                 raise UserError(
                     f"{run.planned.folder}: per_image_scores.csv averages to {metric} "
                     f"{value.item():.5f} of {dataset}, results.json says {stated:.5f}: they are of "

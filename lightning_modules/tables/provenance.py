@@ -5,13 +5,11 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from lightning_modules.runs.settings import flatten
+from lightning_modules.runs.settings import flatten, settings_with_effect
 from lightning_modules.tables.planned_rows import SEED, label_of
 from lightning_modules.tables.runs import Run
 
-# Where a run lies and who watches it: neither changes a score.
-_IRRELEVANT = (SEED, "trainer.default_root_dir", "trainer.logger")
-# Of the settings that differ, so many are named.
+# So many of the settings that differ are named.
 _MOST_SETTINGS = 4
 
 
@@ -21,9 +19,9 @@ def find_deviations(
     """Say of each run what sets it apart from most of the others.
 
     Compared are commit and state of the working tree, protocol, number and digest of the test
-    images, and the configuration but for the seed, the run's folder, its logger and what the sweep
-    varies. What a run's files do not say is not compared. Of equally frequent values, that of the
-    first run counts as the usual one.
+    images, and the settings that can change a result, but for the seed and what the sweep varies.
+    What a run's files do not say is not compared. Of equally frequent values, that of the first run
+    counts as the usual one.
 
     Args:
         runs: those of one table; first the ones to go by.
@@ -86,9 +84,9 @@ def _settings(run: Run) -> dict[str, str]:
     trainer = config.get("trainer")
     if isinstance(trainer, Mapping) and isinstance(trainer.get("default_root_dir"), str):
         folders.add(trainer["default_root_dir"])
-    varied = (*run.planned.parameters, *_IRRELEVANT)
+    varied = (*run.planned.parameters, SEED)
     settings = {}
-    for name, value in flatten(config).items():
+    for name, value in settings_with_effect(flatten(config)).items():
         if not any(name == free or name.startswith(f"{free}.") for free in varied):
             text = json.dumps(value, sort_keys=True, default=str, ensure_ascii=False)
             for folder in sorted(folders - {"."}, key=len, reverse=True):

@@ -2,14 +2,16 @@
 
 import csv
 import io
+import math
 from pathlib import Path
 
-from lightning_modules.metrics.score_names import HEADINGS
+from lightning_modules.metrics.score import SALIENCY_SCORES
 from mutualformer.errors import UserError
 
 # Millions of parameters; belongs to a method and to no data set.
 PARAMETERS = "params_m"
 _COLUMNS = ["method", "dataset", "metric", "value"]
+_SCORES = {score.name: score for score in SALIENCY_SCORES if score.heading}
 
 
 def read_published(path: Path) -> dict[str, dict[tuple[str, str], float]]:
@@ -47,14 +49,18 @@ def read_published(path: Path) -> dict[str, dict[tuple[str, str], float]]:
 def _value(path: Path, row: dict[str, str]) -> float:
     where = f"{path}: {row['method']}, {row['dataset'] or 'no data set'}, {row['metric']}"
     of_method = not row["dataset"]
-    if (row["metric"] != PARAMETERS) if of_method else (row["metric"] not in HEADINGS):
-        known = PARAMETERS if of_method else ", ".join(HEADINGS)
+    if (row["metric"] != PARAMETERS) if of_method else (row["metric"] not in _SCORES):
+        known = PARAMETERS if of_method else ", ".join(_SCORES)
         raise UserError(f"{where} is not a score known here, expected {known}")
     try:
         value = float(row["value"])
     except (TypeError, ValueError):
-        value = -1.0
-    if not 0 <= value <= (1e6 if of_method else 1):
-        expected = "a number of millions" if of_method else "a number in [0, 1]"
+        value = math.nan
+    if of_method:
+        allowed, expected = 0 <= value <= 1e6, "a number of millions"
+    else:
+        score = _SCORES[row["metric"]]
+        allowed, expected = math.isfinite(value) and score.allows(value), score.expected
+    if not allowed:
         raise UserError(f"{where} is {row['value']!r}, expected {expected}")
     return value

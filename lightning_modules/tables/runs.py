@@ -1,15 +1,12 @@
 """Read the results of the runs that a table needs."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from lightning_modules.runs.results import RESULTS_NAME, Results, ResultsError, read_results
+from lightning_modules.runs.results import Results, ResultsError, read_results
+from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.tables.planned_rows import PlannedRow, PlannedRun
 from lightning_modules.tables.table import MissingRun
-
-_FAILURE_NAME = "failure.json"
 
 
 @dataclass(frozen=True)
@@ -44,26 +41,21 @@ def read_runs(rows: Sequence[PlannedRow]) -> tuple[list[Run], list[MissingRun], 
     for position, row in enumerate(rows):
         for planned in row.runs:
             what = row.name if planned.seed is None else f"{row.name}, seed {planned.seed}"
+            folder = RunFolder(planned.folder)
             try:
-                runs.append(Run(position, planned, read_results(planned.folder / RESULTS_NAME)))
+                runs.append(Run(position, planned, read_results(folder.results)))
             except FileNotFoundError:
-                missing.append(MissingRun(what, planned.command, _failure(planned.folder)))
+                missing.append(MissingRun(what, planned.command, _failure(folder)))
             except ResultsError as error:
                 problems.append(f"{what}: {error}")
                 missing.append(MissingRun(what, planned.command, "its results are damaged"))
     return runs, missing, problems
 
 
-def _failure(folder: Path) -> str:
+def _failure(run: RunFolder) -> str:
     """Say why a trial failed, as far as it said so itself; empty if it did not fail."""
-    path = folder / _FAILURE_NAME
-    if not path.is_file():
+    failure = run.read_failure()
+    if failure is None:
         return ""
-    try:
-        content = json.loads(path.read_bytes())
-        reason = str(content["reason"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return f"failed, see {folder}"
-    lines = [line for line in reason.splitlines() if line.strip()]
-    last = "".join(filter(str.isprintable, lines[-1])) if lines else ""
-    return f"failed: {last.strip():.160}" if last else f"failed, see {folder}"
+    lines = [line for line in failure.reason.splitlines() if line.strip()] or [f"see {run.path}"]
+    return f"failed: {''.join(filter(str.isprintable, lines[-1])).strip():.160}"

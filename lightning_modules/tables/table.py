@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from lightning_modules.metrics.score_names import HEADINGS, LOWER_IS_BETTER
+from lightning_modules.metrics.score import Score
 
+Column = tuple[str, Score]  # data set and score
 MISSING = "–"
 PUBLISHED_MARKS = "†‡§¶"
 # So many commands are listed beside one that makes all runs.
@@ -121,7 +122,7 @@ class Table:
 
     title: str
     label_headings: tuple[str, ...]
-    columns: tuple[tuple[str, str], ...]
+    columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     digits: int = 3
     footnotes: tuple[tuple[str, str], ...] = ()
@@ -131,11 +132,11 @@ class Table:
     fill_all: str | None = None
 
     @property
-    def datasets(self) -> list[tuple[str, list[str]]]:
+    def datasets(self) -> list[tuple[str, list[Score]]]:
         """The data sets in order, each with the scores of its columns."""
-        grouped: dict[str, list[str]] = {}
-        for dataset, metric in self.columns:
-            grouped.setdefault(dataset, []).append(metric)
+        grouped: dict[str, list[Score]] = {}
+        for dataset, score in self.columns:
+            grouped.setdefault(dataset, []).append(score)
         return list(grouped.items())
 
     def lines_on_missing(self) -> list[str]:
@@ -157,9 +158,9 @@ class Table:
         return lines
 
 
-def heading(metric: str) -> str:
+def heading(score: Score) -> str:
     """Return what heads a column of this score, with an arrow to the better side."""
-    return f"{HEADINGS[metric]} {'↓' if metric in LOWER_IS_BETTER else '↑'}"
+    return score.titled
 
 
 def decimal(value: float, digits: int, *, signed: bool = False) -> str:
@@ -175,15 +176,15 @@ def decimal(value: float, digits: int, *, signed: bool = False) -> str:
     return ("−" if value < 0 else "+" if signed else "") + text
 
 
-def rank_columns(rows: Sequence[Row], columns: Sequence[tuple[str, str]], digits: int) -> list[Row]:
+def rank_columns(rows: Sequence[Row], columns: Sequence[Column], digits: int) -> list[Row]:
     """Mark the best and the second best of each column; what looks equal shares its mark.
 
     A column in which a single row has a value, or all have the same, has no best.
     """
     ranked = [list(row.cells) for row in rows]
-    for position, (_, metric) in enumerate(columns):
+    for position, (_, score) in enumerate(columns):
         shown = [_shown(row.cells[position], digits) for row in rows]
-        distinct = sorted(_present(shown), reverse=metric not in LOWER_IS_BETTER)
+        distinct = sorted(_present(shown), reverse=score.higher_is_better)
         if len(distinct) < 2:
             continue
         for cells, value in zip(ranked, shown, strict=True):

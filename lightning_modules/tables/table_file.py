@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightning_modules.metrics.score_names import HEADINGS
 from lightning_modules.runs.yaml_text import read_yaml_mapping
 from lightning_modules.tables.planned_rows import (
     PlannedRow,
@@ -16,7 +15,6 @@ from lightning_modules.tables.planned_rows import (
 )
 from mutualformer.errors import UserError
 
-_METRICS = ["s_measure", "f_max", "e_max", "mae"]
 _KEYS = {"title", "notes", "datasets", "metrics", "digits", "rows", "sweep", "reference", "plot"}
 
 
@@ -29,7 +27,7 @@ class TableFile:
         title: of the table.
         notes: what to say below it.
         datasets: in order; empty: all that the runs have.
-        metrics: the scores, in order.
+        metrics: names of the scores, in order; empty: the main ones of the runs.
         digits: after the decimal point.
         label_headings: of the label columns.
         rows: in order.
@@ -129,12 +127,12 @@ def _read_datasets(
 
 
 def _read_metrics(path: Path, content: dict[Any, Any]) -> tuple[str, ...]:
-    metrics = _list(path, content, "metrics", list(_METRICS))
+    if "metrics" not in content:
+        return ()
+    metrics = _list(path, content, "metrics", [])
     for metric in metrics or [None]:
-        if metric not in list(HEADINGS):
-            raise UserError(
-                f"{path}: unknown score {metric!r} in metrics, expected {', '.join(HEADINGS)}"
-            )
+        if not isinstance(metric, str):
+            raise UserError(f"{path}: unknown score {metric!r} in metrics, expected names")
     return tuple(dict.fromkeys(metrics))
 
 

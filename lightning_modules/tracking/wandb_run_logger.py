@@ -13,10 +13,16 @@ from lightning.pytorch.loggers.logger import rank_zero_experiment
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
 from datamodules.files import write_atomically
+from lightning_modules.lightning_internals import (
+    forget_wandb_run,
+    set_wandb_folder,
+    wandb_options,
+    wandb_run,
+)
+from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.tracking.offline import reason_to_stay_offline
 from mutualformer.errors import UserError
 
-RUN_ID_NAME = "wandb_run_id.txt"
 # Seconds. Whatever W&B does not answer by then stays on disk, and training goes on.
 INIT_TIMEOUT = 20
 FINISH_TIMEOUT = 60
@@ -49,28 +55,28 @@ class WandbRunLogger(WandbLogger):
                 "trainer.logger is WandbRunLogger, but wandb is not installed, expected it: "
                 "pip install 'mutualformer[wandb]', or leave out the W&B overlay"
             ) from error
+        self._given_name = name or os.environ.get("WANDB_NAME")
         super().__init__(
             project=project or os.environ.get("WANDB_PROJECT") or "mutualformer",
             entity=entity,
-            name=name or os.environ.get("WANDB_NAME"),
+            name=self._given_name,
         )
-        del self._wandb_init["anonymous"]  # wandb warns of it, whatever it is
+        del wandb_options(self)["anonymous"]  # wandb warns of it, whatever it is
         self.use_folder(Path("."))
 
     def use_folder(self, folder: Path) -> None:
         """Settle the run's folder; to be called before the first log."""
         self.folder = folder
-        self._save_dir = str(folder)
-        if not self._name:
-            self._wandb_init["name"] = folder.resolve().name
+        set_wandb_folder(self, str(folder))
+        wandb_options(self)["name"] = self._given_name or folder.resolve().name
 
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
         """The W&B run, begun or continued when it is first needed."""
-        if self._experiment is None:
+        if wandb_run(self) is None:
             self._begin()
-        return self._experiment
+        return wandb_run(self)
 
     @rank_zero_only
     def log_hyperparams(self, params: Any) -> None:
@@ -80,22 +86,23 @@ class WandbRunLogger(WandbLogger):
     def finalize(self, status: str) -> None:
         """Finish the W&B run; say how to upload it if it is offline."""
         super().finalize(status)
-        run = self._experiment
+        run = wandb_run(self)
         if run is None:
             return
-        self._experiment = None
+        forget_wandb_run(self)
         run.finish(exit_code=0 if status == "success" else 1)
         if run.offline:
-            folder = shlex.quote(str(self.folder / "wandb"))
+            folder = shlex.quote(str(RunFolder(self.folder).wandb))
             rank_zero_info(f"W&B run kept offline. Upload it with: wandb sync {folder}")
 
     def _begin(self) -> None:
         import wandb
 
         self.folder.mkdir(parents=True, exist_ok=True)
-        id_file = self.folder / RUN_ID_NAME
+        id_file = RunFolder(self.folder).wandb_run_id
         known_id = id_file.read_text().strip() if id_file.is_file() else None
-        self._wandb_init |= {
+        options = wandb_options(self)
+        options |= {
             "dir": str(self.folder.resolve()),
             "id": os.environ.get("WANDB_RUN_ID") or known_id,
             "settings": {
@@ -114,15 +121,15 @@ class WandbRunLogger(WandbLogger):
                 wandb.teardown()
         if reason is not None:
             rank_zero_info(f"W&B: {reason}. The run is kept offline")
-            self._wandb_init["mode"] = "offline"
-            self._wandb_init["settings"]["silent"] = True  # what matters is said here
+            options["mode"] = "offline"
+            options["settings"]["silent"] = True  # what matters is said here
             run = super().experiment
         if not run.disabled:
             write_atomically(id_file, lambda file: file.write(f"{run.id}\n".encode()))
 
 
 def send_configuration(trainer: Trainer, configuration: Mapping[str, Any]) -> None:
-    """Set entries of the W&B run's configuration, nested as in the YAML file."""
+    """Set entries of the W&B run's configuration."""
     for run in _runs(trainer):
         run.config.update(dict(configuration), allow_val_change=True)
 

@@ -20,11 +20,11 @@ def render_csv(table: Table) -> str:
     for row in table.rows:
         labels = [escape_csv(label) for label in row.labels]
         note = escape_csv("; ".join(row.notes))
-        for (dataset, metric), cell in zip(table.columns, row.cells, strict=True):
+        for (dataset, score), cell in zip(table.columns, row.cells, strict=True):
             numbers = ["" if number is None else repr(number) for number in _numbers(cell)]
             published = "yes" if row.published else "no"
             seeds = "" if row.published else cell.num_seeds
-            cells = [escape_csv(dataset), metric, *numbers[:2], seeds, *numbers[2:]]
+            cells = [escape_csv(dataset), score.name, *numbers[:2], seeds, *numbers[2:]]
             writer.writerow([*labels, *cells, published, note])
     return text.getvalue()
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lightning_modules.cli.trial import parse_parameters
 from lightning_modules.runs.settings import flatten, has_effect
-from lightning_modules.sweep.check_trials import _RaisingParser, _TrialChecker
+from lightning_modules.sweep.check_trials import _TrialChecker
 from lightning_modules.sweep.sweep_file import read_sweep
 from lightning_modules.sweep.trial_name import read_value, trial_name, value_text
 from lightning_modules.sweep.trial_settings import read_settings
@@ -51,7 +51,7 @@ EXPERIMENT = st.fixed_dictionaries(
 
 @pytest.fixture(scope="module")
 def checker() -> _TrialChecker:
-    return _TrialChecker(["fit", f"--config={TINY}"], _RaisingParser)
+    return _TrialChecker(["fit", f"--config={TINY}"])
 
 
 def nested(flat: dict[str, Any]) -> dict[str, Any]:

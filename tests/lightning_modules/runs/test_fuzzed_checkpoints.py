@@ -13,7 +13,7 @@ from mutations import fuzz, mutate_bytes, mutate_tree
 
 from lightning_modules.cli.training import MutualFormerCLI
 from lightning_modules.runs.checkpoints import check_checkpoint
-from lightning_modules.sweep.trial_folder import usable_checkpoint
+from lightning_modules.runs.run_folder import RunFolder
 from mutualformer.errors import UserError
 
 TINY = Path(__file__).parents[1] / "tiny.yaml"
@@ -132,7 +132,7 @@ def test_a_trial_deletes_a_checkpoint_that_is_cut_and_keeps_one_that_is_whole(
     for number in range(300):
         content = mutate_bytes(file.getvalue(), random.Random(number))
         path.write_bytes(content)
-        usable = usable_checkpoint(tmp_path)
+        usable = RunFolder(tmp_path).usable_checkpoint()
         assert usable in (None, path) and path.exists() == (usable == path), number
         if usable:
             kept += 1

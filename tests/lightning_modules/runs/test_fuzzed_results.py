@@ -28,8 +28,8 @@ from lightning_modules.metrics.saliency_scores import per_image_values
 from lightning_modules.report.formats import RENDERERS, print_table
 from lightning_modules.report.sweep_report import print_failures, print_status
 from lightning_modules.runs.results import read_results
+from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.sweep.sweep_file import read_sweep
-from lightning_modules.sweep.trial_folder import read_progress
 from lightning_modules.sweep.trial_settings import check_settings
 from lightning_modules.tables.build_table import build_table
 from lightning_modules.tables.published import read_published
@@ -146,7 +146,7 @@ def test_metrics_csv(tmp_path: Path) -> None:
 
     def read(path: Path) -> None:
         nonlocal num_drawn
-        progress = read_progress(tmp_path)
+        progress = RunFolder(tmp_path).read_progress()
         assert progress == "" or progress.startswith("epoch ")
         curves = read_curves(tmp_path / "logs")
         for points in curves.values():

@@ -12,10 +12,10 @@ from mutations import YAML_FRAGMENTS, alias_bomb, fuzz, mutate_tree, mutate_yaml
 from lightning_modules.cli.trial import parse_parameters
 from lightning_modules.report.formats import RENDERERS
 from lightning_modules.runs.checkpoints import checkpoint_to_continue
+from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.runs.yaml_text import load_yaml
-from lightning_modules.sweep.check_trials import _RaisingParser, _TrialChecker
-from lightning_modules.sweep.sweep_file import SweepError, read_sweep
-from lightning_modules.sweep.trial_folder import read_progress
+from lightning_modules.sweep.check_trials import _TrialChecker
+from lightning_modules.sweep.sweep_file import read_sweep
 from lightning_modules.sweep.trial_name import trial_name
 from lightning_modules.sweep.trial_settings import read_settings
 from lightning_modules.tables.build_table import build_table
@@ -95,7 +95,7 @@ def test_table_files(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def checker() -> _TrialChecker:
-    return _TrialChecker(["fit", f"--config={TINY}"], _RaisingParser)
+    return _TrialChecker(["fit", f"--config={TINY}"])
 
 
 @pytest.mark.slow
@@ -119,7 +119,7 @@ def test_the_configuration_of_a_run_that_is_continued(tmp_path: Path) -> None:
     config = yaml.safe_load(TINY.read_text())
 
     def read(path: Path) -> None:
-        read_progress(path.parent)
+        RunFolder(path.parent).read_progress()
         assert checkpoint_to_continue(path.parent, config, "auto") is not None
 
     num_read, num_refused = fuzz(
@@ -133,7 +133,7 @@ def test_parameters_of_a_trial() -> None:
         with time_limit():
             try:
                 name = trial_name(parse_parameters([f"--a.b={text}"]))
-            except SweepError:
+            except UserError:
                 continue
             assert name.startswith("b=") and "/" not in name and name.isprintable()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lightning_modules.sweep.trial_folder import TrialState, read_state
+from lightning_modules.sweep.trial_state import TrialState, read_state
 
 from .conftest import EPSILON, REPOSITORY, TINY, wait_until
 

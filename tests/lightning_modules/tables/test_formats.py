@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 import pytest
 from rich.console import Console
 
+from lightning_modules.metrics.score import SALIENCY_SCORES
 from lightning_modules.report.formats import (
     print_table,
     render_csv,
@@ -36,7 +37,8 @@ HOSTILE = [
     "*a* `b` _c_",
     "{[}]",
 ]
-COLUMNS = (("SET|1", "s_measure"), ("SET|1", "mae"))
+SCORES = {score.name: score for score in SALIENCY_SCORES}
+COLUMNS = (("SET|1", SCORES["s_measure"]), ("SET|1", SCORES["mae"]))
 
 
 def hostile_table() -> Table:
@@ -160,7 +162,7 @@ def test_the_terminal_shows_names_as_they_are_and_fits_its_width() -> None:
 @pytest.mark.parametrize("render", [render_markdown, render_html, render_latex])
 def test_best_and_second_best_are_marked(render) -> None:
     rows = [Row((str(value),), (Cell(value),)) for value in (0.9, 0.95, 0.85)]
-    column = (("SET", "f_max"),)
+    column = (("SET", SCORES["f_max"]),)
     table = Table("t", ("name",), column, tuple(rank_columns(rows, column, 3)))
     text = render(table)
     best, second = {
@@ -174,7 +176,7 @@ def test_best_and_second_best_are_marked(render) -> None:
 
 def ranks(values: list[float | None], metric: str, digits: int = 3) -> list[int]:
     rows = [Row(("x",), (Cell(value),)) for value in values]
-    return [row.cells[0].rank for row in rank_columns(rows, [("SET", metric)], digits)]
+    return [row.cells[0].rank for row in rank_columns(rows, [("SET", SCORES[metric])], digits)]
 
 
 def test_ranks_share_ties_of_the_shown_digits_and_know_which_side_is_better() -> None:

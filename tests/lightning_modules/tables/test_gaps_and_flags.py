@@ -83,7 +83,7 @@ def test_a_failed_trial_is_named_with_its_reason(
     assert table(sweep_table) == 0
     printed = capsys.readouterr().out
     assert "# epsilon=0, seed 0 (failed: out of memory)" in printed
-    assert f"# epsilon=0, seed 1 (failed, see {trial(sweep_table, '0', 1)})" in printed
+    assert f"# epsilon=0, seed 1 (failed: see {trial(sweep_table, '0', 1)})" in printed
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""A run: its folder, checkpoints, settings, results, and what they came from."""
