@@ -5,8 +5,15 @@ from typing import TYPE_CHECKING
 from mutualformer.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from lightning_modules.base_module import BaseModule
     from lightning_modules.saliency_module import SaliencyModule
 
-__all__ = ["SaliencyModule"]
+__all__ = ["BaseModule", "SaliencyModule"]
 
-__getattr__ = lazy_names(__name__, {"SaliencyModule": "lightning_modules.saliency_module"})
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "BaseModule": "lightning_modules.base_module",
+        "SaliencyModule": "lightning_modules.saliency_module",
+    },
+)

@@ -1,18 +1,20 @@
 """`mutualformer export`: a trained network for inference."""
 
 from argparse import Namespace
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from lightning_modules.cli.parser import PlainParser, integer_of_at_least
 from lightning_modules.runs.run_folder import RunFolder
-from mutualformer.errors import UserError
+from mutualformer.errors import UserError, refused_setting
 
 _DESCRIPTION = """Write a trained network as files that other programs read.
 
 config.json         settings, input and output conventions, version, commit and data settings
-model.safetensors   weights: MutualFormerNetwork.from_pretrained(FOLDER) loads them
+model.safetensors   weights: MutualFormerNetwork.from_pretrained(FOLDER) loads them; of a network of
+                    your own, build it and load them with safetensors.torch.load_file
 model.onnx          the network as a graph from (rgb, depth) to logits, for any batch size and one
                     image size; compared with PyTorch in onnxruntime before anything is written
 
@@ -54,6 +56,14 @@ def _parse(arguments: list[str]) -> Namespace:
         metavar="N",
         help="side of the images that the ONNX graph takes, in pixels (default: that of training)",
     )
+    add(
+        "--import",
+        dest="modules",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="of a network or fusion of your own, whose code is run; repeat it for several",
+    )
     options = parser.parse_args(arguments)
     if options.output is None:
         if options.run.is_file():
@@ -69,19 +79,25 @@ def _parse(arguments: list[str]) -> Namespace:
 
 
 def _export(options: Namespace) -> None:
-    from lightning_modules.runs.checkpoints import build_network, read_checkpoint
+    from lightning_modules.runs.checkpoints import read_checkpoint
+    from lightning_modules.runs.exported_network import build_network, describe_network
     from lightning_modules.runs.onnx_graph import write_onnx
     from lightning_modules.runs.provenance import git_state
     from mutualformer.network.pretrained import new_folder, write_config, write_weights
 
     if not options.run.exists():
         raise UserError(f"{options.run}: no such folder or file, expected the folder of a run")
+    for module in options.modules:
+        with refused_setting(f"--import {module}", ImportError):
+            import_module(module)
     path = RunFolder(options.run).find_checkpoint() if options.run.is_dir() else options.run
     with new_folder(options.output) as folder:
         checkpoint = read_checkpoint(path)
-        network = build_network(checkpoint, path)
+        network = build_network(checkpoint, path, options.modules)
         training = _describe_training(checkpoint, path)
-        config = {**network.describe(), "git": git_state(), "training": training}
+        depth_channels = training["data"].get("depth_channels")
+        description = describe_network(network, depth_channels or 1)
+        config = {**description, "git": git_state(), "training": training}
         if options.format != "onnx":
             write_weights(folder, network.state_dict())
         if options.format != "safetensors":
@@ -89,7 +105,7 @@ def _export(options: Namespace) -> None:
             if image_size is None:
                 raise UserError(f"{path} does not say its image size: give it with --image-size")
             print(f"Writing an ONNX graph for {image_size} × {image_size} pixels: a minute or more")
-            config["onnx"] = write_onnx(network, folder / "model.onnx", image_size)
+            config["onnx"] = write_onnx(network, folder / "model.onnx", image_size, depth_channels)
         write_config(folder, config)
         written = sorted(file.name for file in folder.iterdir())
     print(f"Wrote {', '.join(written)} to {options.output}, of {path}")

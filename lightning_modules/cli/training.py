@@ -38,11 +38,8 @@ from lightning_modules.callbacks import (
     requeue_if_asked,
 )
 from lightning_modules.callbacks.run_config_writer import RunConfigWriter
-from lightning_modules.cli.short_names import (
-    check_fusion,
-    expand_configuration,
-    take_model_flags,
-)
+from lightning_modules.cli.short_names import expand_configuration, take_flags
+from lightning_modules.cli.sockets import check_classes
 from lightning_modules.runs.checkpoints import (
     AtomicCheckpointIO,
     Resume,
@@ -104,7 +101,7 @@ class MutualFormerCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Spell settings as the parser knows them, and name a file that cannot be read."""
-        words, typed = take_model_flags(args)
+        words, typed = take_flags(args)
         configurations = []
         for word, following in itertools.pairwise([*words, ""]):
             option, equals, value = word.partition("=")
@@ -112,7 +109,7 @@ class MutualFormerCLI(LightningCLI):
             if option in ("--config", "-c") and path.is_file():  # otherwise, the parser says so
                 content = read_yaml_mapping(path, "settings", "--config")
                 configurations.append(expand_configuration(content))
-        check_fusion([*configurations, expand_configuration(typed)])
+        check_classes([*configurations, expand_configuration(typed)])
         try:
             super().parse_arguments(parser, [*words, f"--config={json.dumps(typed)}"])
         except UserError as error:

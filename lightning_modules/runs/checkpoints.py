@@ -13,12 +13,11 @@ from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.runs.settings import flatten, settings_with_effect
 from lightning_modules.runs.yaml_text import read_yaml_mapping
 from lightning_modules.runs.zip_checksums import describe_damage
-from mutualformer import MutualFormerNetwork, __version__
+from mutualformer import __version__
 from mutualformer.errors import UserError
 from mutualformer.network.pretrained import check_version, describe_mismatch, why_unreadable
 
 Resume = Literal["auto", "never"]
-_NETWORKS = ("mutualformer.MutualFormerNetwork", "mutualformer.network.MutualFormerNetwork")
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -137,34 +136,6 @@ def check_architecture(
         f"the checkpoint is of another architecture: of its parameters, {mismatch}{settings}. "
         "Give the config.yaml that was saved beside the checkpoint"
     )
-
-
-def build_network(checkpoint: Mapping[str, Any], path: Path) -> MutualFormerNetwork:
-    """Build the network that a checkpoint holds, in evaluation mode.
-
-    Args:
-        checkpoint: what :func:`read_checkpoint` returned.
-        path: of the checkpoint, for messages.
-
-    Raises:
-        ValueError: it does not say which network it holds, or holds another one.
-    """
-    spec = checkpoint.get("hyper_parameters", {}).get("network")
-    if not isinstance(spec, Mapping) or spec.get("class_path") not in _NETWORKS:
-        raise UserError(
-            f"{path} does not hold a mutualformer.MutualFormerNetwork that mutualformer fit "
-            "trained; of another network, call save_pretrained in Python"
-        )
-    settings = {k: v for k, v in spec.get("init_args", {}).items() if k != "encoder_weights"}
-    network = MutualFormerNetwork.from_settings(settings)
-    state = {
-        name.removeprefix("network."): value for name, value in checkpoint["state_dict"].items()
-    }
-    mismatch = describe_mismatch(state, network.state_dict())
-    if mismatch:
-        raise UserError(f"{path} does not fit its own settings: of its parameters, {mismatch}")
-    network.load_state_dict(state)
-    return network.eval()
 
 
 def checkpoint_to_continue(folder: Path, config: Mapping[str, Any], resume: Resume) -> Path | None:

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from mutualformer import MutualFormerNetwork
 from mutualformer.errors import UserError
 from mutualformer.ops.cross_diffusion.stored import cross_diffusion_stored
 
@@ -18,7 +17,9 @@ _TRACED_BATCH = 2
 _CHECKED_BATCHES = (1, 3)
 
 
-def write_onnx(network: MutualFormerNetwork, path: Path, image_size: int) -> dict[str, Any]:
+def write_onnx(
+    network: nn.Module, path: Path, image_size: int, depth_channels: int | None = None
+) -> dict[str, Any]:
     """Write a network as a graph from `rgb` and `depth` to `logits`, of any batch size.
 
     Cross-diffusion keeps its N × N affinities there, for ONNX has no loop over blocks, but needs
@@ -28,6 +29,7 @@ def write_onnx(network: MutualFormerNetwork, path: Path, image_size: int) -> dic
         network: in evaluation mode, in float32, on the CPU.
         path: of the graph, to be written with its weights into one file.
         image_size: height and width of the images, which are fixed in the graph.
+        depth_channels: channels of the second modality; by default what the network says, or 1.
 
     Returns:
         What a user has to know: file, image size, opset, and the largest difference of a logit
@@ -36,6 +38,8 @@ def write_onnx(network: MutualFormerNetwork, path: Path, image_size: int) -> dic
     Raises:
         ValueError: the network holds what ONNX does not have, or the graph computes other logits.
     """
+    if depth_channels is None:
+        depth_channels = getattr(network, "depth_channels", 1)
     batch = torch.export.Dim("batch")
     try:
         with warnings.catch_warnings(), torch.no_grad():
@@ -43,7 +47,7 @@ def write_onnx(network: MutualFormerNetwork, path: Path, image_size: int) -> dic
             logging.getLogger("torch.onnx").setLevel(logging.ERROR)
             program = torch.export.export(
                 network,
-                _random_pair(network, _TRACED_BATCH, image_size),
+                _random_pair(_TRACED_BATCH, image_size, depth_channels),
                 dynamic_shapes=({0: batch}, {0: batch}),
             )
             program.graph.eliminate_dead_code()
@@ -63,9 +67,9 @@ def write_onnx(network: MutualFormerNetwork, path: Path, image_size: int) -> dic
     except Exception as error:  # torch raises nearly anything for what it cannot trace or translate
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
-            f"encoder {network.settings['encoder_name']!r} or another part of the network cannot "
-            f"be exported to ONNX at {image_size} × {image_size} pixels: {reason}. Give --format "
-            "safetensors, which takes every network"
+            f"{type(network).__name__}{_encoder_of(network)} cannot be exported to ONNX at "
+            f"{image_size} × {image_size} pixels: {reason}. Give --format safetensors, which takes "
+            "every network"
         ) from error
     return {
         "file": path.name,
@@ -73,11 +77,11 @@ def write_onnx(network: MutualFormerNetwork, path: Path, image_size: int) -> dic
         "output": "logits",
         "image_size": image_size,
         "opset": exported.model.opset_imports[""],
-        "max_difference": check_onnx(network, path, image_size),
+        "max_difference": check_onnx(network, path, image_size, depth_channels),
     }
 
 
-def check_onnx(network: MutualFormerNetwork, path: Path, image_size: int) -> float:
+def check_onnx(network: nn.Module, path: Path, image_size: int, depth_channels: int = 1) -> float:
     """Return by how much the logits of a graph differ at most from those of its network.
 
     Raises:
@@ -91,7 +95,7 @@ def check_onnx(network: MutualFormerNetwork, path: Path, image_size: int) -> flo
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     largest = 0.0
     for size in _CHECKED_BATCHES:
-        rgb, depth = _random_pair(network, size, image_size)
+        rgb, depth = _random_pair(size, image_size, depth_channels)
         with torch.no_grad():
             expected = network(rgb, depth)
         (logits,) = session.run(["logits"], {"rgb": rgb.numpy(), "depth": depth.numpy()})
@@ -106,12 +110,13 @@ def check_onnx(network: MutualFormerNetwork, path: Path, image_size: int) -> flo
     return largest
 
 
-def _random_pair(
-    network: MutualFormerNetwork, batch_size: int, image_size: int
-) -> tuple[Tensor, Tensor]:
+def _encoder_of(network: nn.Module) -> str:
+    settings = getattr(network, "settings", {})
+    return f" with encoder {settings['encoder_name']!r}" if "encoder_name" in settings else ""
+
+
+def _random_pair(batch_size: int, image_size: int, depth_channels: int) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(batch_size)
-    sizes = [
-        (batch_size, channels, image_size, image_size) for channels in (3, network.depth_channels)
-    ]
+    sizes = [(batch_size, channels, image_size, image_size) for channels in (3, depth_channels)]
     rgb, depth = (torch.rand(size, generator=generator) for size in sizes)
     return rgb, depth

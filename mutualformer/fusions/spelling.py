@@ -34,6 +34,8 @@ def by_class_path(fusion: Any) -> Any:
     """
     if isinstance(fusion, str):
         return FUSIONS.get(fusion, fusion)
+    if isinstance(fusion, Mapping) and fusion.get("class_path") in FUSIONS:
+        return {**fusion, "class_path": FUSIONS[fusion["class_path"]]}
     if not isinstance(fusion, Mapping) or not isinstance(fusion.get("name"), str):
         return fusion
     options = {name: value for name, value in fusion.items() if name not in ("name", "init_args")}

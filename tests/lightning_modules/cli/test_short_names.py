@@ -61,7 +61,7 @@ def resolve(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, An
     output = capsys.readouterr()
     assert error.value.code == 0, output.err
     assert "discard" not in output.err.lower()
-    fusion = yaml.safe_load(output.out)["model"]["network"]["init_args"]["fusion"]
+    fusion = yaml.safe_load(output.out)["model"]["init_args"]["network"]["init_args"]["fusion"]
     return {"class": fusion["class_path"].rpartition(".")[2], **fusion["init_args"]}
 
 
@@ -141,15 +141,24 @@ def test_a_later_name_drops_what_its_class_does_not_have(
     [
         (
             [f"{FUSION}.epsilon=0.3", f"{FUSION}.name=concat"],
-            "fusion concat has no option epsilon, expected some of num_heads, mlp_ratio",
+            "fusion: concat has no option epsilon, expected some of num_heads, mlp_ratio",
         ),
-        ([f"{FUSION}.name=sum", f"{FUSION}.kernel_size=3"], "fusion sum has no option kernel_size"),
-        ([f"{FUSION}.epsilom=0.3"], "fusion mutualformer has no option epsilom, expected some of"),
+        (
+            [f"{FUSION}.name=sum", f"{FUSION}.kernel_size=3"],
+            "fusion: sum has no option kernel_size",
+        ),
+        ([f"{FUSION}.epsilom=0.3"], "fusion: mutualformer has no option epsilom"),
         ([f"{FUSION}.name=mean"], "fusion is mean, expected one of mutualformer, concat,"),
-        ([f"{FUSION}=nowhere.Mine"], "fusion nowhere.Mine cannot be imported (ModuleNotFound"),
-        ([f"{FUSION}=torch.nn.Mine"], "fusion torch.nn.Mine cannot be imported (AttributeError"),
-        ([f"{FUSION}=torch.nn.Linear"], "fusion torch.nn.Linear is no fusion, expected one of"),
-        ([f"{FUSION}=math.sqrt"], "fusion math.sqrt is no fusion, expected one of mutualformer"),
+        (
+            [f"{FUSION}=nowhere.Mine"],
+            "fusion is nowhere.Mine, which cannot be imported (Mod",
+        ),
+        (
+            [f"{FUSION}=torch.nn.Mine"],
+            "fusion is torch.nn.Mine, which cannot be imported (Attr",
+        ),
+        ([f"{FUSION}=torch.nn.Linear"], "fusion is torch.nn.Linear, expected one of"),
+        ([f"{FUSION}=math.sqrt"], "fusion is math.sqrt, expected one of mutualformer"),
     ],
 )
 def test_mistakes_on_the_command_line_are_one_message(
@@ -164,15 +173,15 @@ def test_mistakes_in_a_file_are_one_message(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = overlay(tmp_path, "fusion", {"name": "concat", "epsilon": 0.3})
-    assert "fusion concat has no option epsilon" in refuse(capsys, tmp_path, "--config", file)
+    assert "fusion: concat has no option epsilon" in refuse(capsys, tmp_path, "--config", file)
     file = overlay(tmp_path, "fusion", {**FORMER, "more": 1})
-    assert "fusion concat has no option affinity, att" in refuse(capsys, tmp_path, "--config", file)
+    assert "concat has no option affinity, att" in refuse(capsys, tmp_path, "--config", file)
     file = overlay(tmp_path, "sum", {"name": "sum"})
     options = overlay(tmp_path, "options", {"epsilon": 0.3})
     message = refuse(capsys, tmp_path, "--config", file, "--config", options)
-    assert "fusion sum has no option epsilon" in message
+    assert "fusion: sum has no option epsilon" in message
     message = refuse(capsys, tmp_path, f"{FUSION}.epsilon=0.3", "--config", file)
-    assert "fusion sum has no option epsilon" in message, "typed before the file that names it"
+    assert "fusion: sum has no option epsilon" in message, "typed before the file that names it"
 
 
 def test_a_fusion_outside_the_repository_trains_and_its_mistakes_are_told(
@@ -185,7 +194,7 @@ def test_a_fusion_outside_the_repository_trains_and_its_mistakes_are_told(
     options = ["--config", str(TINY), f"--trainer.default_root_dir={run}", mine]
     with pytest.raises(SystemExit, match="2"):  # of tiny.yaml, whose fusion is another
         main(["fit", *options, f"{FUSION}.epsilon=0.3"])
-    assert "fusion users_fusions.Mean has no option epsilon, expected some of weight" in (
+    assert "fusion: users_fusions.Mean has no option epsilon, expected some of weight" in (
         capsys.readouterr().err
     )
     assert main(["fit", *options, f"{FUSION}.weight=0.25"]) == 0
@@ -197,7 +206,7 @@ def test_a_fusion_outside_the_repository_trains_and_its_mistakes_are_told(
     message = refuse(capsys, tmp_path / "needy", needy)
     assert "users_fusions.Needy lacks strength, expected a value: give" in message
     message = refuse(capsys, tmp_path / "none", f"{FUSION}=users_fusions.NoFusion")
-    assert "fusion users_fusions.NoFusion is no fusion" in message
+    assert "fusion is users_fusions.NoFusion, expected one of" in message
 
 
 def test_one_name_for_one_setting_whoever_wrote_it() -> None:
@@ -217,3 +226,16 @@ def test_settings_of_a_run_are_read_without_torch() -> None:
     root = str(Path(__file__).parents[3])
     environment = {**os.environ, "PYTHONPATH": root}
     subprocess.run([sys.executable, "-c", program], check=True, env=environment)
+
+
+def test_what_is_typed_keeps_its_type_below_any_number_of_classes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = tmp_path / "weights.yaml"
+    weights.write_text("model: {network: {init_args: {encoder_weights: imagenet}}}")
+    flags = ["--model.network.encoder_weights=null", "--model.network.fusion_strides", "[8, 32]"]
+    with pytest.raises(SystemExit, match="0"):
+        main(["fit", "--config", str(TINY), "--config", str(weights), *flags, "--print_config"])
+    settings = flatten(yaml.safe_load(capsys.readouterr().out))
+    assert settings["model.network.encoder_weights"] is None
+    assert settings["model.network.fusion_strides"] == [8, 32]
