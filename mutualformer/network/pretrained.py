@@ -152,7 +152,7 @@ def check_version(source: str, written_by: Any, own: str) -> None:
     >>> check_version("a.ckpt", "1.0.0", "0.1.0")
     Traceback (most recent call last):
         ...
-    ValueError: a.ckpt was written by mutualformer 1.0.0, and this is 0.1.0: install a version of at least 1.0
+    mutualformer.errors.UserError: a.ckpt was written by mutualformer 1.0.0, and this is 0.1.0: install a version of at least 1.0
     """  # noqa: E501
     match = re.match(r"(\d{1,9})\.(\d{1,9})", written_by) if isinstance(written_by, str) else None
     if match is None:

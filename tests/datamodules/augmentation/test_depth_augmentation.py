@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datamodules import depth_augmentation
+from datamodules.augmentation import depth_augmentation
 from datamodules.augmentation.depth_augmentation import (
     MIN_SCALE,
     NUM_LEVELS,

@@ -8,7 +8,7 @@ import torch
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import hflip, resize, rotate
 
-from datamodules import random_view
+from datamodules.augmentation import random_view
 from datamodules.augmentation.random_view import MAX_TURN, RandomView, draw_view, render
 
 

@@ -10,7 +10,7 @@ from torchvision.transforms.v2.functional import (
     adjust_saturation,
 )
 
-from datamodules import transforms
+from datamodules.augmentation import transforms
 from datamodules.augmentation.depth_augmentation import augment_brightness, augment_depth
 from datamodules.augmentation.transforms import EvalTransform, TrainTransform, jitter_colours
 

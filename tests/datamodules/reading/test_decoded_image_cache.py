@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from datamodules import DataError, RGBDSaliencyDataModule, depth_maps, image_files
+from datamodules import DataError, RGBDSaliencyDataModule
+from datamodules.reading import depth_maps, image_files
 from datamodules.reading.decoded_image_cache import DecodedImageCache
 from datamodules.reading.depth_maps import DepthReader
 

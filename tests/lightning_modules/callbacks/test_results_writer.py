@@ -6,8 +6,8 @@ from importlib.metadata import version
 
 from torch.utils.data import DataLoader
 
-from lightning_modules import provenance
 from lightning_modules.callbacks import ResultsWriter
+from lightning_modules.runs import provenance
 
 METRICS = [
     *("s_measure", "f_max", "f_mean", "f_adaptive", "f_weighted"),

@@ -154,10 +154,10 @@ def test_a_checkpoint_that_does_not_fit_is_refused(
 def test_a_graph_that_computes_something_else_is_not_kept(
     run_folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from mutualformer.ops import cross_diffusion_stored
+    from mutualformer.ops.cross_diffusion import stored
 
     def wrong(*arguments: Any) -> Any:
-        return [2 * x for x in cross_diffusion_stored.cross_diffusion_stored(*arguments)]
+        return [2 * x for x in stored.cross_diffusion_stored(*arguments)]
 
     monkeypatch.setattr("lightning_modules.runs.onnx_graph.cross_diffusion_stored", wrong)
     message = error_of(capfd, run_folder)

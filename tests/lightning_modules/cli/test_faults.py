@@ -12,13 +12,12 @@ from typing import Any
 
 import pytest
 import torch
+from break_at import Injection, assert_same_run, call_at, load
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
 from lightning_modules import SaliencyModule
 from lightning_modules.callbacks import ResultsWriter
 from lightning_modules.runs.checkpoints import AtomicCheckpointIO
-
-from .break_at import Injection, assert_same_run, call_at, load
 
 Run = Callable[..., Any]
 

@@ -11,8 +11,8 @@ import py_sod_metrics
 import pytest
 from PIL import Image
 
-from lightning_modules.evaluation import curves_figure
 from lightning_modules.main import main
+from lightning_modules.report import curves_figure
 
 NINE = [
     *("s_measure", "f_max", "f_mean", "f_adaptive", "f_weighted"),

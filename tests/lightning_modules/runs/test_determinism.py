@@ -12,7 +12,7 @@ from datamodules.paired_modality_data_module import PairedModalityDataModule
 from lightning_modules import SaliencyModule
 from lightning_modules.main import main
 
-from .break_at import Injection, assert_same_run, load
+from break_at import Injection, assert_same_run, load
 
 Run = Callable[..., Any]
 

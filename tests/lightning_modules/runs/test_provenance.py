@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_modules import provenance
+from lightning_modules.runs import provenance
 
 
 def git(folder: Path, *arguments: str) -> str:

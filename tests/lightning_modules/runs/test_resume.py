@@ -15,7 +15,7 @@ from lightning_modules.callbacks import StepSeed
 from lightning_modules.callbacks.learning_curves import read_curves
 from lightning_modules.callbacks.stop_signals import SIGNALS
 
-from .break_at import (
+from break_at import (
     Injection,
     assert_same_run,
     cut_and_kill_at,

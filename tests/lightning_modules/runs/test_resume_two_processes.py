@@ -11,7 +11,7 @@ import pytest
 
 from lightning_modules import SaliencyModule
 
-from .break_at import Injection, assert_same_run, load, signal_at
+from break_at import Injection, assert_same_run, load, signal_at
 
 SIGKILL, SIGTERM, SIGUSR1 = signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1
 Injections = tuple[Injection | None, Injection | None]

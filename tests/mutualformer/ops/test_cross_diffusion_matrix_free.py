@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from mutualformer import CrossDiffusionOutput, cross_diffusion
-from mutualformer.ops import cross_diffusion_residuals, row_block_affinity
+from mutualformer.ops import cross_diffusion_residuals
+from mutualformer.ops.affinity import row_block_affinity
 from mutualformer.ops.cross_diffusion.cross_diffusion import num_iterations_to_converge
 from mutualformer.ops.cross_diffusion.interleaved import MAX_ITERATIONS
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mutualformer.ops import row_block_affinity
+from mutualformer.ops.affinity import row_block_affinity
 from mutualformer.ops.cross_diffusion.checkpointed import descend
 from mutualformer.ops.cross_diffusion.operator import choose_form
 from mutualformer.ops.cross_diffusion.options import Options

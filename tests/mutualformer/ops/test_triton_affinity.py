@@ -18,7 +18,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mutualformer import cross_diffusion
-from mutualformer.ops import triton_affinity
+from mutualformer.ops.affinity.triton import triton_affinity
 from mutualformer.ops.affinity.triton.triton_affinity import TritonAffinity, is_interpreted
 from mutualformer.ops.cross_diffusion.cross_diffusion import choose_backend
 from mutualformer.ops.cross_diffusion.dense import scaled_logits, symmetric_affinity
@@ -34,7 +34,7 @@ BLOCKS = [(32, 16, 4, 1), (16, 32, 4, 1)]
 BLOCKS_FLOAT32: list[tuple[int, int, int, int]] = []
 BLOCKS_BFLOAT16: list[tuple[int, int, int, int]] = []
 if HAS_GPU and CAN_RUN:
-    from mutualformer.ops import triton_launch
+    from mutualformer.ops.affinity.triton import launch as triton_launch
 
     def _blocks(configs: list) -> list[tuple[int, int, int, int]]:
         return [
@@ -47,7 +47,7 @@ if HAS_GPU and CAN_RUN:
 
 def use_blocks(monkeypatch: pytest.MonkeyPatch, blocks: tuple[int, int, int, int]) -> None:
     """Let all kernels use these block sizes."""
-    from mutualformer.ops import triton_launch
+    from mutualformer.ops.affinity.triton import launch as triton_launch
 
     config = triton_launch._config(*blocks)
     monkeypatch.setattr(triton_launch, "SMALL_CONFIG", config)
@@ -73,7 +73,7 @@ def _no_tuning(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     if not CAN_RUN:
         yield
         return
-    from mutualformer.ops import triton_launch
+    from mutualformer.ops.affinity.triton import launch as triton_launch
 
     use_blocks(monkeypatch, (32, 32, 4, 1))
     yield
