@@ -13,7 +13,8 @@ from datamodules.paired_modality_data_module import PairedModalityDataset
 from datamodules.reading.dataset_folder import PairedFiles
 from datamodules.reading.decoded_image_cache import DecodedImageCache
 from datamodules.reading.depth_maps import DepthReader, ImageReader
-from datamodules.reading.image_files import read_mask, read_rgb, read_size
+from datamodules.reading.image_files import read_mask, read_rgb
+from datamodules.reading.open_image import read_size
 
 
 class RGBDSaliencyDataset(PairedModalityDataset):

@@ -15,23 +15,9 @@ from datamodules.check.polarity import separation
 from datamodules.errors import DataError
 from datamodules.reading.dataset_folder import PairedFiles
 from datamodules.reading.depth_maps import DepthReader, ImageReader
-from datamodules.reading.image_files import (
-    exif_orientation,
-    open_image,
-    read_mask,
-    read_rgb,
-    read_size,
-)
+from datamodules.reading.image_files import read_mask, read_rgb
+from datamodules.reading.open_image import exif_orientation, open_image, read_size
 
-_SUFFIXES = {
-    "JPEG": (".jpg", ".jpeg"),
-    "MPO": (".jpg", ".jpeg"),
-    "PNG": (".png",),
-    "BMP": (".bmp",),
-    "TIFF": (".tif", ".tiff"),
-}
-# Channels of a grey image that was stored in colour differ by this much at most, in 8-bit steps.
-_MAX_CHANNEL_DIFFERENCE = 8
 # A mask inside the other way round reaches most of the border; few objects do.
 _MAX_BORDER_FRACTION = 0.9
 
@@ -114,8 +100,9 @@ def inspect_sample(label: str, sample: PairedFiles, is_depth: bool) -> Inspectio
 
 def _check_container(path: Path, report: Report) -> None:
     with open_image(path, header_only=True) as image:
-        suffixes = _SUFFIXES.get(image.format or "", ())
-        if path.suffix.lower() not in suffixes:
+        # Of a stereo camera's MPO, the first picture is read, as of a JPEG.
+        named = Image.registered_extensions().get(path.suffix.lower())
+        if named != ("JPEG" if image.format == "MPO" else image.format):
             report(
                 "format",
                 f"{path}: holds {image.format} under the name of another format; it is read by its "
@@ -164,15 +151,6 @@ def _check_depth(path: Path, depth: NDArray[np.float32], is_depth: bool, report:
             f"{path}: the depth map holds two values only, as a mask does: check that it lies in "
             "the right folder",
         )
-    with open_image(path) as image:
-        if image.mode in ("RGB", "RGBA", "P", "CMYK", "YCbCr"):
-            channels = np.asarray(image.convert("RGB"), np.int16)
-            if np.ptp(channels, axis=-1).max() > _MAX_CHANNEL_DIFFERENCE:
-                report(
-                    "content",
-                    f"{path}: the depth map is in colours, whose order of depths is not that of "
-                    "their brightness: store depth itself, in grey",
-                )
 
 
 def _check_mask(path: Path, mask: NDArray[np.bool_], report: Report) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 from datamodules.errors import DataError
 from datamodules.prepare.source_file import DEPTH, MASK, RGB, SourceFile, check_size
 from datamodules.reading.dataset_folder import EXTENSIONS
-from datamodules.reading.image_files import FORMATS
+from datamodules.reading.open_image import FORMATS
 
 # Columns of RGBD-SOD/rgbdsod_datasets.
 _COLUMNS = {"rgb": RGB, "depth": DEPTH, "gt": MASK}

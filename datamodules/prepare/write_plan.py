@@ -19,7 +19,7 @@ from datamodules.files import remove_leftovers, write_atomically
 from datamodules.prepare.plan import PreparedSet
 from datamodules.prepare.source_file import FOLDERS, SourceFile
 from datamodules.prepare.sources import Source
-from datamodules.reading.image_files import FORMATS
+from datamodules.reading.open_image import FORMATS
 
 MANIFEST_NAME = "prepared.json"
 

@@ -15,7 +15,7 @@ THERMAL_FOLDERS = ("T", "thermal", "Thermal", "IR")
 NIR_FOLDERS = ("NIR", "nir")
 MASK_FOLDERS = ("GT", "gt", "mask", "masks")
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".jp2", ".pgm", ".ppm", ".webp")
 
 _NUM_NAMES_SHOWN = 3
 
@@ -69,12 +69,12 @@ def pair_files(
             f"{second_folders[0]} and GT: check the name and --data.root. "
             f"{_describe_folders(folder.parent)}"
         )
-    rgb = _images_by_stem(_find_subfolder(folder, RGB_FOLDERS))
-    depth = _images_by_stem(_find_subfolder(folder, second_folders))
+    rgb = images_by_stem(_find_subfolder(folder, RGB_FOLDERS))
+    depth = images_by_stem(_find_subfolder(folder, second_folders))
     _check_paired(folder, rgb, depth)
     masks: dict[str, Path] = {}
     if not mask_is_optional or _matching_subfolders(folder, MASK_FOLDERS):
-        masks = _images_by_stem(_find_subfolder(folder, MASK_FOLDERS))
+        masks = images_by_stem(_find_subfolder(folder, MASK_FOLDERS))
         _check_paired(folder, rgb, masks)
     return [
         PairedFiles(dataset, stem, rgb[stem], depth[stem], masks.get(stem)) for stem in sorted(rgb)
@@ -182,7 +182,13 @@ def read_image_folder(folder: Path) -> ImageFolder:
     return ImageFolder(dict(images), ignored, hidden, unprintable)
 
 
-def _images_by_stem(folder: Path) -> dict[str, Path]:
+def images_by_stem(folder: Path) -> dict[str, Path]:
+    """Return the images of a folder by stem; see `pair_files` for what is an image.
+
+    Raises:
+        DataError: the folder cannot be read, holds no images, two of one stem, or a name that no
+            text can show.
+    """
     listing = read_image_folder(folder)
     if listing.unprintable:
         raise DataError(describe_unprintable(folder, listing.unprintable))
@@ -196,7 +202,7 @@ def _images_by_stem(folder: Path) -> dict[str, Path]:
 
 def describe_unprintable(folder: Path, paths: list[Path]) -> str:
     """Return the error of names that no text can show."""
-    names = _shorten([show(path.name) for path in paths])
+    names = shorten([show(path.name) for path in paths])
     return (
         f"{folder}: {len(paths)} name(s) with line breaks, control characters or undecodable bytes "
         f"({names}), which no result file can hold: rename them"
@@ -205,7 +211,7 @@ def describe_unprintable(folder: Path, paths: list[Path]) -> str:
 
 def describe_empty(folder: Path, listing: ImageFolder) -> str:
     """Return the error of a folder without images."""
-    found = _shorten([show(path.name) for path in listing.ignored])
+    found = shorten([show(path.name) for path in listing.ignored])
     return (
         f"{folder}: no images; expected files ending in {' '.join(EXTENSIONS)}: check that the "
         f"data set was unpacked here{f'. Found: {found}' if found else ''}"
@@ -216,7 +222,7 @@ def describe_duplicates(folder: Path, duplicates: dict[str, list[Path]]) -> str:
     """Return the error of stems that several files of a folder share."""
     names = [" and ".join(ascii_unless_distinct(paths)) for paths in duplicates.values()]
     return (
-        f"{folder}: {len(duplicates)} stem(s) with several files ({_shorten(names)}), expected one "
+        f"{folder}: {len(duplicates)} stem(s) with several files ({shorten(names)}), expected one "
         "file per stem: remove the others"
     )
 
@@ -231,7 +237,7 @@ def _check_paired(folder: Path, rgb: dict[str, Path], other: dict[str, Path]) ->
     rgb_folder, other_folder = next(iter(rgb.values())).parent, next(iter(other.values())).parent
     problems = [
         f"{len(missing)} of {len(having)} stem(s) of {here.name}/ missing in {there.name}/ "
-        f"({_shorten(_with_near_misses(sorted(missing), there))})"
+        f"({shorten(_with_near_misses(sorted(missing), there))})"
         for having, missing, here, there in (
             (rgb, rgb.keys() - other.keys(), rgb_folder, other_folder),
             (other, other.keys() - rgb.keys(), other_folder, rgb_folder),
@@ -271,6 +277,7 @@ def find_near_miss(stem: str, paths: list[Path]) -> str:
     return ""
 
 
-def _shorten(names: list[str]) -> str:
+def shorten(names: list[str]) -> str:
+    """Join the first few of many names, and say how many more there are."""
     more = len(names) - _NUM_NAMES_SHOWN
     return ", ".join(names[:_NUM_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -34,7 +34,7 @@ def score_maps(
         The scores of all images, in the order of the sets.
 
     Raises:
-        MapError: a file cannot be scored.
+        DataError: a file cannot be scored.
     """
     jobs = [(map_set.name, *pair) for map_set in map_sets for pair in map_set.pairs]
     score = partial(_score_pickled, device=device)

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,9 +68,11 @@ def read_yaml_mapping(path: Path, what: str, option: str = "") -> dict[Any, Any]
     return content
 
 
-def load_yaml(
-    text: str | bytes, load: Callable[[Any], Any] = partial(yaml.load, Loader=_Loader)
-) -> Any:
+def _load(text: str | bytes) -> Any:
+    return yaml.load(text, Loader=_Loader)
+
+
+def load_yaml(text: str | bytes, load: Callable[[Any], Any] = _load) -> Any:
     """Load YAML, whatever is wrong with it ending in one class of error.
 
     Args:

@@ -221,4 +221,4 @@ def test_folders_that_do_not_belong_together(maps: Path, capfd: pytest.CaptureFi
     assert "no file stem in common" in refused(arguments, capfd)
     shutil.copy(maps / "maps" / "image_0.png", maps / "maps" / "image_0.bmp")
     arguments = ["--predictions", str(maps / "maps"), "--ground-truth", truths]
-    assert "image_0.bmp and image_0.png share a stem" in refused(arguments, capfd)
+    assert "several files (image_0.bmp and image_0.png), expected one" in refused(arguments, capfd)
