@@ -181,7 +181,7 @@ def test_no_pickle_is_executed_in_parquet(tmp_path: Path, trace: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow")
     from pyarrow import parquet
 
-    from datamodules.prepare import open_source
+    from datamodules.prepare.unpack import make_plan
 
     payload = pickle.dumps(Execute(trace))
     folder = tmp_path / "test"
@@ -189,11 +189,11 @@ def test_no_pickle_is_executed_in_parquet(tmp_path: Path, trace: Path) -> None:
     columns = {name: [{"bytes": payload, "path": "a.png"}] for name in ("rgb", "depth", "gt")}
     table = pyarrow.table({**columns, "name": ["a.png"]}, metadata={"huggingface": payload[:0]})
     parquet.write_table(table, folder / "a.parquet")
-    with pytest.raises(DataError, match="its bytes are no image"):
-        open_source(folder, tmp_path / "output").list_files()
+    with pytest.raises(DataError, match="cannot be decoded"):
+        make_plan(folder, "NLPR", "test")
     (folder / "a.parquet").write_bytes(payload)
     with pytest.raises(DataError, match=r"a\.parquet"):
-        open_source(folder, tmp_path / "output").list_files()
+        make_plan(folder, "NLPR", "test")
     assert not trace.exists()
 
 

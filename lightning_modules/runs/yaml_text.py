@@ -69,7 +69,11 @@ def read_yaml_mapping(path: Path, what: str, option: str = "") -> dict[Any, Any]
 
 
 def _load(text: str | bytes) -> Any:
-    return yaml.load(text, Loader=_Loader)
+    loader = _Loader(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 def load_yaml(text: str | bytes, load: Callable[[Any], Any] = _load) -> Any:
