@@ -8,7 +8,7 @@ from torch import Tensor
 from datamodules.errors import DataError
 from datamodules.reading.dataset_folder import images_by_stem, shorten
 from datamodules.reading.image_files import read_mask, read_saliency_map
-from lightning_modules.metrics.quantise import quantise
+from lightning_modules.metrics.quantisation import quantise
 
 # A map may be resized to its ground truth if the two sides are scaled alike up to this ratio.
 _MAX_DISTORTION = 1.05
