@@ -109,11 +109,8 @@ def _evaluate(options: Namespace) -> None:
     from lightning_modules.evaluation.score_maps import find_device, score_maps
     from lightning_modules.metrics.per_image_files import write_per_image_scores
     from lightning_modules.report.curves_figure import draw_curves
-    from lightning_modules.report.score_report import (
-        collect_results,
-        format_results,
-        terminal_table,
-    )
+    from lightning_modules.report.formats import print_table
+    from lightning_modules.report.score_report import collect_results, format_results, scores_table
 
     # Images are small: threads would wait for each other longer than they work; use --workers.
     torch.set_num_threads(1)
@@ -136,7 +133,7 @@ def _evaluate(options: Namespace) -> None:
     console = Console()
     if not console.is_terminal:
         console.width = max(console.width, 120)
-    console.print(terminal_table(results))
+    print_table(scores_table(results), console)
     try:
         for path, content in outputs.items():
             write_atomically(path, partial(_write, content))

@@ -124,8 +124,12 @@ def test_the_command_compares_a_run_with_a_table(
     scores = comparison["differences"]["SET"]
     assert len(scores) == 10 and scores["mae"]["better"] == "b"
     printed = capsys.readouterr().out
-    row = next(line for line in printed.splitlines() if line.strip().startswith("mae"))
-    assert f"{scores['mae']['b']:.4f}" in row and row.split()[-1] == "B"
+    lines = printed.splitlines()
+    at = next(i for i, line in enumerate(lines) if line.strip().startswith("mae"))
+    a, b = (f"{scores['mae'][side]:.4f}".removeprefix("0") for side in "ab")
+    assert lines[at].split() == ["mae", "B", a, b]
+    low, high = (f"−{abs(scores['mae'][end]):.4f}".replace("−0", "−") for end in ("low", "high"))
+    assert f"[{low}, {high}]" in lines[at + 1]
     assert "12 images are few" in printed and "Only in A: ONLY_A" in printed
 
     before = output.read_text()
