@@ -15,15 +15,15 @@ class CatalogueEntry(NamedTuple):
     """A public data set; `catalogue.yaml` says what each field means.
 
     Attributes:
-        name: What this project calls it.
-        aliases: What else its folder is called.
+        name: what this project calls it.
+        aliases: what else its folder is called.
         second_modality: `depth` or `thermal`.
-        near: How its depth maps store what is near: `bright`, `dark`, or `None` if unknown.
-        counts: Numbers of pairs by split (`train`, `test`): the usual one first.
-        terms: Licence or terms, as far as known.
-        source: Where to get it.
-        citation: The paper it comes from.
-        note: What else one should know; may be empty.
+        near: how its depth maps store what is near: `bright`, `dark`, or `None` if unknown.
+        counts: numbers of pairs by split (`train`, `test`): the usual one first.
+        terms: licence or terms, as far as known.
+        source: where to get it.
+        citation: the paper it comes from.
+        note: what else one should know; may be empty.
     """
 
     name: str

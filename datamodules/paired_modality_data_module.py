@@ -26,10 +26,10 @@ class PairedModalityDataModule(LightningDataModule):
     """Loaders over data sets that a subclass creates in its constructor or in `setup`.
 
     Attributes:
-        train_dataset: For `fit`.
-        val_dataset: For `fit` and `validate`; `None` in a run without validation.
-        test_datasets: For `test`, one loader each, in this order.
-        predict_dataset: For `predict`.
+        train_dataset: for `fit`.
+        val_dataset: for `fit` and `validate`; `None` in a run without validation.
+        test_datasets: for `test`, one loader each, in this order.
+        predict_dataset: for `predict`.
     """
 
     train_dataset: PairedModalityDataset

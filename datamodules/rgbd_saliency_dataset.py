@@ -25,17 +25,17 @@ class RGBDSaliencyDataset(PairedModalityDataset):
     The sizes of all files are compared when the data set is created, from their headers.
 
     Args:
-        samples: The files, see `pair_files`.
-        transform: Brings a sample to the network's input size.
-        read_depth: Reads the second modality of a sample.
-        resize_depth: Whether a depth map of another size than its RGB image is resized to it.
+        samples: the files, see `pair_files`.
+        transform: brings a sample to the network's input size.
+        read_depth: reads the second modality of a sample.
+        resize_depth: whether a depth map of another size than its RGB image is resized to it.
             Otherwise it is an error.
-        with_ground_truth: Whether items also hold `ground_truth`, the mask at its own size.
-        dataset_name: Name for all items instead of those of their data sets.
-        cache: Keeps decoded files; what is read is the same with it and without.
+        with_ground_truth: whether items also hold `ground_truth`, the mask at its own size.
+        dataset_name: name for all items instead of those of their data sets.
+        cache: keeps decoded files; what is read is the same with it and without.
 
     Raises:
-        DataError: On creation, if a file has no readable header or another size than its RGB
+        DataError: on creation, if a file has no readable header or another size than its RGB
             image; on access, if a file is broken or a mask is not binary-like.
     """
 

@@ -18,14 +18,14 @@ class SyntheticRGBDDataset(PairedModalityDataset):
     also hold `ground_truth`, as every evaluation item does.
 
     Args:
-        num_scenes: Length of the data set, at least 1.
-        seed: Seed of the scenes, at least 0.
+        num_scenes: length of the data set, at least 1.
+        seed: seed of the scenes, at least 0.
         split: `"train"`, `"val"` or `"test"`: disjoint random streams.
-        image_size: Side of the square images in pixels, at least 32.
-        difficulty: From 0 (easy) to 1 (hard), see `generate_scene`.
+        image_size: side of the square images in pixels, at least 32.
+        difficulty: from 0 (easy) to 1 (hard), see `generate_scene`.
 
     Raises:
-        ValueError: If an argument is outside its range.
+        ValueError: an argument is outside its range.
 
     >>> item = SyntheticRGBDDataset(num_scenes=4, split="test", image_size=64)[0]
     >>> item["rgb"].shape, item["depth"].shape, item["mask"].shape, item["name"]
@@ -77,18 +77,18 @@ class SyntheticRGBDDataModule(PairedModalityDataModule):
     runs on the test scenes.
 
     Args:
-        image_size: Side of the square images in pixels, at least 32.
-        num_train: Number of training scenes, at least 1.
-        num_val: Number of validation scenes; 0 for a run without validation.
-        num_test: Number of test scenes, at least 1.
-        difficulty: From 0 (easy) to 1 (hard), see `generate_scene`.
-        seed: Seed of the scenes and of the training order, at least 0.
-        batch_size: Samples per training batch and process.
-        eval_batch_size: Samples per batch in validation, test and prediction.
-        num_workers: Worker processes per loader; 0 generates the scenes in the main process.
+        image_size: side of the square images in pixels, at least 32.
+        num_train: number of training scenes, at least 1.
+        num_val: number of validation scenes; 0 for a run without validation.
+        num_test: number of test scenes, at least 1.
+        difficulty: from 0 (easy) to 1 (hard), see `generate_scene`.
+        seed: seed of the scenes and of the training order, at least 0.
+        batch_size: samples per training batch and process.
+        eval_batch_size: samples per batch in validation, test and prediction.
+        num_workers: worker processes per loader; 0 generates the scenes in the main process.
 
     Raises:
-        ValueError: If an argument is outside its range.
+        ValueError: an argument is outside its range.
     """
 
     def __init__(

@@ -33,11 +33,11 @@ class Scene(NamedTuple):
     """One scene, with the regions that made it.
 
     Attributes:
-        rgb: Colour image, float32 `(size, size, 3)` in [0, 1].
-        depth: Depth map, float32 `(size, size)` in [0, 1], near = 1, invalid pixels 0.
-        salient: The object to find: colour and relief, bool `(size, size)`.
-        posters: Distractors with colour and no relief, bool `(size, size)`.
-        bumps: Distractors with relief and no colour, bool `(size, size)`.
+        rgb: colour image, float32 `(size, size, 3)` in [0, 1].
+        depth: depth map, float32 `(size, size)` in [0, 1], near = 1, invalid pixels 0.
+        salient: the object to find: colour and relief, bool `(size, size)`.
+        posters: distractors with colour and no relief, bool `(size, size)`.
+        bumps: distractors with relief and no colour, bool `(size, size)`.
     """
 
     rgb: NDArray[np.float32]
@@ -55,18 +55,18 @@ def generate_scene(
     The scene is a function of the arguments alone. Splits are disjoint random streams.
 
     Args:
-        seed: Seed of the data set, at least 0.
+        seed: seed of the data set, at least 0.
         split: `"train"`, `"val"` or `"test"`.
-        index: Number of the scene, at least 0.
-        image_size: Side of the square image in pixels, at least 32.
-        difficulty: From 0 (strong contrast, little noise, 1 or 2 distractors of each kind) to 1
+        index: number of the scene, at least 0.
+        image_size: side of the square image in pixels, at least 32.
+        difficulty: from 0 (strong contrast, little noise, 1 or 2 distractors of each kind) to 1
             (weak contrast, much noise, 3 to 5 of each kind).
 
     Returns:
         The images and the regions, see `Scene`.
 
     Raises:
-        ValueError: If an argument is outside its range.
+        ValueError: an argument is outside its range.
 
     >>> scene = generate_scene(seed=0, split="train", index=3, image_size=64)
     >>> scene.rgb.shape, scene.depth.shape, scene.salient.dtype

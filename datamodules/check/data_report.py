@@ -28,15 +28,15 @@ class DatasetReport:
     """What was seen in a data set.
 
     Attributes:
-        dataset: Which one, and what the catalogue knows of it.
-        samples: Its complete samples.
+        dataset: which one, and what the catalogue knows of it.
+        samples: its complete samples.
         declared_near: `bright` or `dark`, of the catalogue or as the data module assumes of others;
             `None` if the catalogue does not know, or the second modality is not depth.
-        polarity: As estimated.
-        sizes: Numbers of RGB images by `(height, width)`.
-        depth_modes: Numbers of depth maps by how they are stored.
-        mask_values: Numbers of masks by their values.
-        findings: What was found, in the order of the files.
+        polarity: as estimated.
+        sizes: numbers of RGB images by `(height, width)`.
+        depth_modes: numbers of depth maps by how they are stored.
+        mask_values: numbers of masks by their values.
+        findings: what was found, in the order of the files.
     """
 
     dataset: FoundDataset
@@ -65,9 +65,9 @@ class DataReport:
     """What was seen below a root.
 
     Attributes:
-        root: The folder.
-        datasets: One report for each data set.
-        other_findings: What concerns no single data set, such as pairs of duplicates.
+        root: the folder.
+        datasets: one report for each data set.
+        other_findings: what concerns no single data set, such as pairs of duplicates.
     """
 
     root: Path
@@ -90,12 +90,12 @@ def check_root(root: Path, num_workers: int = 0, track: Track | None = None) -> 
     """Find, pair and read every file of all data sets below a folder.
 
     Args:
-        root: The folder.
-        num_workers: Processes that read beside this one; with 0, this one does it.
-        track: Is given the inspections as they come, and their number; for a progress bar.
+        root: the folder.
+        num_workers: processes that read beside this one; with 0, this one does it.
+        track: is given the inspections as they come, and their number; for a progress bar.
 
     Raises:
-        DataError: If the root is no folder, or there is no data set below it.
+        DataError: the root is no folder, or there is no data set below it.
     """
     datasets, other_findings = find_datasets(root)
     if not datasets and not other_findings:

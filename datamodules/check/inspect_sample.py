@@ -26,13 +26,13 @@ class Inspection(NamedTuple):
     """What was seen in a sample.
 
     Attributes:
-        name: Its stem.
-        findings: What is wrong.
+        name: its stem.
+        findings: what is wrong.
         size: `(height, width)` of the RGB image, `None` if it cannot be read.
-        depth_mode: How depth is stored, such as `8-bit` or `16-bit`; empty if it cannot be read.
+        depth_mode: how depth is stored, such as `8-bit` or `16-bit`; empty if it cannot be read.
         mask_values: `0, 255`, `0, 1`, or `soft` for others; empty if it cannot be read.
-        separation: See `polarity.separation`; `None` if the sample cannot tell.
-        fingerprint: Of the RGB image, `None` if it cannot be read.
+        separation: see `polarity.separation`; `None` if the sample cannot tell.
+        fingerprint: of the RGB image, `None` if it cannot be read.
     """
 
     name: str
@@ -48,9 +48,9 @@ def inspect_sample(label: str, sample: PairedFiles, is_depth: bool) -> Inspectio
     """Read the three files as a data module does, and more closely.
 
     Args:
-        label: Path of the data set, for the findings.
-        sample: The files; the mask is not `None`.
-        is_depth: Whether the second modality is depth; otherwise it may be constant nowhere but
+        label: path of the data set, for the findings.
+        sample: the files; the mask is not `None`.
+        is_depth: whether the second modality is depth; otherwise it may be constant nowhere but
             is not asked for polarity.
     """
     findings: list[Finding] = []

@@ -24,11 +24,11 @@ class PairedFiles(NamedTuple):
     """The files of one sample.
 
     Attributes:
-        dataset: Name of the data set.
-        name: File stem, the same for all files of the sample.
-        rgb: Colour image.
-        depth: Depth map, or image of another second modality.
-        mask: Ground truth, `None` where there is none.
+        dataset: name of the data set.
+        name: file stem, the same for all files of the sample.
+        rgb: colour image.
+        depth: depth map, or image of another second modality.
+        mask: ground truth, `None` where there is none.
     """
 
     dataset: str
@@ -50,16 +50,16 @@ def pair_files(
     keep. Files whose extension is not one of `EXTENSIONS`, and hidden files, are ignored.
 
     Args:
-        dataset: Name of the data set, for the samples to bear.
-        folder: Holds the folders `RGB`, `depth` and `GT`, or one alias of each.
-        mask_is_optional: Whether the mask folder may be missing. If it is there, it is paired.
-        second_folders: Names in use for the folder of the second modality, the first of them ours.
+        dataset: name of the data set, for the samples to bear.
+        folder: holds the folders `RGB`, `depth` and `GT`, or one alias of each.
+        mask_is_optional: whether the mask folder may be missing. If it is there, it is paired.
+        second_folders: names in use for the folder of the second modality, the first of them ours.
 
     Returns:
         The samples, sorted by stem.
 
     Raises:
-        DataError: If a folder is missing, unreadable or ambiguous, holds no images, two of one
+        DataError: a folder is missing, unreadable or ambiguous, holds no images, two of one
             stem or a name that no text can show, or if a stem is not in every folder.
     """
     # Unlike is_dir of a Path, false for a folder that may not be looked into.
@@ -85,7 +85,7 @@ def list_folder(folder: Path) -> list[Path]:
     """Return what a folder holds, sorted by name.
 
     Raises:
-        DataError: If it cannot be read.
+        DataError: it cannot be read.
     """
     try:
         return sorted(folder.iterdir())
@@ -149,10 +149,10 @@ class ImageFolder(NamedTuple):
     """What lies in a folder of images.
 
     Attributes:
-        images: The files of each stem; one each, if all is well.
-        ignored: Files and folders of other or no extension. Hidden files are not among them.
-        hidden: Hidden files, and those that Windows leaves (`Thumbs.db`, `desktop.ini`).
-        unprintable: Names that hold line breaks, control characters or undecodable bytes.
+        images: the files of each stem; one each, if all is well.
+        ignored: files and folders of other or no extension. Hidden files are not among them.
+        hidden: hidden files, and those that Windows leaves (`Thumbs.db`, `desktop.ini`).
+        unprintable: names that hold line breaks, control characters or undecodable bytes.
     """
 
     images: dict[str, list[Path]]
@@ -165,7 +165,7 @@ def read_image_folder(folder: Path) -> ImageFolder:
     """List the images of a folder by stem; see `pair_files` for what is an image.
 
     Raises:
-        DataError: If the folder cannot be read.
+        DataError: the folder cannot be read.
     """
     images = defaultdict(list)
     ignored, hidden, unprintable = [], [], []

@@ -31,18 +31,18 @@ class DepthReader:
     set to the far end. Maps of 16 bits and floats come from sensors, with 0 for "no reading".
 
     Args:
-        near_dark_sets: Names of the data sets whose maps store near as dark; they are inverted. By
+        near_dark_sets: names of the data sets whose maps store near as dark; they are inverted. By
             default those of which the catalogue says so.
-        invalid_depth: Which stored values are holes: `"none"`, `"zero"`, `"max"` (the largest that
+        invalid_depth: which stored values are holes: `"none"`, `"zero"`, `"max"` (the largest that
             the type of the file holds, 255 or 65535), `"both"`, or `"auto"`: none in files of 8
             bits, zero in all others. Or a mapping from names of data sets to one of these, `"auto"`
             for those not in it. Values that are not finite are holes unless it is `"none"`.
-        depth_range: The stored values that become the two ends, `(low, high)` in the unit of the
+        depth_range: the stored values that become the two ends, `(low, high)` in the unit of the
             file; values beyond are clipped. By default the smallest and the largest valid value
             of each map.
 
     Raises:
-        ValueError: If an argument is none of these.
+        ValueError: an argument is none of these.
 
     >>> read_depth = DepthReader(near_dark_sets=["SSD"], invalid_depth={"Kinect": "zero"})
     """
@@ -72,7 +72,7 @@ class DepthReader:
             float32 `(1, H, W)` in [0, 1]; all zeros if no two different depths are left.
 
         Raises:
-            DataError: If the file cannot be read, is coloured, or holds values that are not finite
+            DataError: the file cannot be read, is coloured, or holds values that are not finite
                 where `invalid_depth` is `"none"`.
         """
         choice = self.invalid_depth
@@ -107,11 +107,11 @@ class ImageReader:
 
     Args:
         channels: 1 or 3 channels to return. A file of one channel is repeated.
-        value_range: The stored values that become 0 and 1; by default the smallest and the largest
+        value_range: the stored values that become 0 and 1; by default the smallest and the largest
             value of each image, over all channels.
 
     Raises:
-        ValueError: If an argument is none of these.
+        ValueError: an argument is none of these.
     """
 
     def __init__(self, channels: int = 1, value_range: tuple[float, float] | None = None) -> None:
@@ -126,7 +126,7 @@ class ImageReader:
             float32 `(channels, H, W)` in [0, 1]; all zeros if the image is constant.
 
         Raises:
-            DataError: If the file cannot be read, holds values that are not finite, or is
+            DataError: the file cannot be read, holds values that are not finite, or is
                 coloured where one channel is asked for.
         """
         values = read_through(cache, read_values, path, self.channels)

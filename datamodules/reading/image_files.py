@@ -43,7 +43,7 @@ def read_rgb(path: Path, cache: DecodedImageCache | None = None) -> Tensor:
         uint8 `(3, H, W)`, turned as its EXIF data says.
 
     Raises:
-        DataError: If the file cannot be read or holds more than 8 bits per value.
+        DataError: the file cannot be read or holds more than 8 bits per value.
     """
     # Channels stay last in memory, as decoded: resizing is fastest so.
     return torch.from_numpy(read_through(cache, _decode_rgb, path)).permute(2, 0, 1)
@@ -53,16 +53,16 @@ def read_values(path: Path, channels: int = 1, must_be_finite: bool = True) -> N
     """Read the stored values of a depth map or another image of one quantity, with all their bits.
 
     Args:
-        path: An image of 8 or 16 bits, or of 32-bit integers or floats, grey or grey in all
+        path: an image of 8 or 16 bits, or of 32-bit integers or floats, grey or grey in all
             channels; an alpha channel is ignored.
         channels: 1, or 3 for an image that may be coloured; a grey one is repeated.
-        must_be_finite: Whether values that are not finite are an error.
+        must_be_finite: whether values that are not finite are an error.
 
     Returns:
         `(channels, H, W)`: uint8, uint16, int32 or float32.
 
     Raises:
-        DataError: If the file cannot be read, is coloured where one channel is asked for, has 16
+        DataError: the file cannot be read, is coloured where one channel is asked for, has 16
             bits per channel and several channels, or holds values that are not finite.
     """
     with open_image(path) as image:
@@ -147,7 +147,7 @@ def read_mask(path: Path, cache: DecodedImageCache | None = None) -> Tensor:
         bool `(1, H, W)`, true where the stored value exceeds 128, as in PySODMetrics.
 
     Raises:
-        DataError: If the file cannot be read or is not binary-like.
+        DataError: the file cannot be read or is not binary-like.
     """
     values = read_through(cache, _decode_mask, path)
     largest = values.max()

@@ -27,15 +27,15 @@ def open_image(path: Path, header_only: bool = False) -> Iterator[Image.Image]:
     """Open an image; reading errors in the body of the `with` become a `DataError` too.
 
     Args:
-        path: The file.
-        header_only: Leaves the image as stored. Otherwise it is turned as its EXIF data says, and
+        path: the file.
+        header_only: leaves the image as stored. Otherwise it is turned as its EXIF data says, and
             refused if the file holds several.
 
     Yields:
         The image, of any mode; its pixels may not be decoded yet.
 
     Raises:
-        DataError: If the file cannot be read or is no single image of a sensible size.
+        DataError: the file cannot be read or is no single image of a sensible size.
     """
     try:
         # Opening a named pipe would wait for ever.
@@ -120,7 +120,7 @@ def read_size(path: Path) -> tuple[int, int]:
     A photograph that its EXIF data turns on its side has the size that it is seen at.
 
     Raises:
-        DataError: If the file is not an image.
+        DataError: the file is not an image.
     """
     with open_image(path, header_only=True) as image:
         turned = exif_orientation(image) in (5, 6, 7, 8)

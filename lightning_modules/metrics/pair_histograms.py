@@ -63,9 +63,9 @@ class PairHistograms:
             The histograms of the B pairs.
 
         Raises:
-            ValueError: If the lists are empty or differ in length, or a pair differs in size, is
+            ValueError: the lists are empty or differ in length, or a pair differs in size, is
                 not one channel or has no pixels.
-            TypeError: If a prediction is not uint8 or a ground truth is not bool.
+            TypeError: a prediction is not uint8 or a ground truth is not bool.
 
         >>> prediction = torch.tensor([[0, 255], [0, 255]], dtype=torch.uint8)
         >>> PairHistograms.from_pairs([prediction], [prediction > 0]).counts.shape

@@ -22,7 +22,7 @@ def quantise(probabilities: Tensor, size: tuple[int, int]) -> Tensor:
         ``(1, height, width)`` uint8, on the device of the input.
 
     Raises:
-        ValueError: If the shape is not ``(1, H, W)``, or a value lies outside [0, 1] or is NaN.
+        ValueError: the shape is not ``(1, H, W)``, or a value lies outside [0, 1] or is NaN.
 
     Numerics: computed in float32 whatever the input's type; halves round to even.
 
