@@ -14,16 +14,8 @@ _SPLIT_AT_THE_END = re.compile(r"[-_ ](train|training|tr|test|testing|te)(set|da
 class CatalogueEntry(NamedTuple):
     """A public data set; `catalogue.yaml` says what each field means.
 
-    Attributes:
-        name: what this project calls it.
-        aliases: what else its folder is called.
-        second_modality: `depth` or `thermal`.
-        near: how its depth maps store what is near: `bright`, `dark`, or `None` if unknown.
-        counts: numbers of pairs by split (`train`, `test`): the usual one first.
-        terms: licence or terms, as far as known.
-        source: where to get it.
-        citation: the paper it comes from.
-        note: what else one should know; may be empty.
+    `near` is `None` where it is unknown, `note` empty where there is none, and `counts` holds, by
+    split (`train`, `test`), the usual number of pairs first.
     """
 
     name: str

@@ -7,7 +7,7 @@ import torch
 import torch.distributed
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from datamodules.batch import Batch, collate, to_floats
 from datamodules.errors import DataError
@@ -95,14 +95,7 @@ class PairedModalityDataModule(LightningDataModule):
         if self._position:
             # Lightning sets the epoch only after workers have begun to read ahead.
             order.resume(self._position["epoch"], self._position["num_batches"])
-        return DataLoader(
-            SeededDataset(self.train_dataset, seed),
-            batch_size=order.batch_size,
-            sampler=order,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-            collate_fn=collate,
-        )
+        return self._loader(SeededDataset(self.train_dataset, seed), order, order.batch_size)
 
     def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
         """Return the validation loader, or an empty list in a run without validation."""
@@ -128,9 +121,14 @@ class PairedModalityDataModule(LightningDataModule):
             # The default sampler repeats samples until all processes have equally many, and the
             # repeated ones would count twice in the scores.
             sampler = UnrepeatedDistributedSampler(dataset, shuffle=False)
+        return self._loader(dataset, sampler, self.eval_batch_size)
+
+    def _loader(
+        self, dataset: Dataset[Batch], sampler: Sampler | None, batch_size: int
+    ) -> DataLoader[Batch]:
         return DataLoader(
             dataset,
-            batch_size=self.eval_batch_size,
+            batch_size=batch_size,
             sampler=sampler,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,

@@ -124,7 +124,7 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
                 f"{second_modality}, expected it for depth only: leave it out"
             )
         self.second_modality = second_modality
-        self.read_depth: DepthReader | ImageReader
+        self.read_depth: DepthReader
         if second_modality == "depth":
             names = None if near_dark_sets is None else [_name_of(name) for name in near_dark_sets]
             if not isinstance(invalid_depth, str):

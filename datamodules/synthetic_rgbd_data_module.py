@@ -19,13 +19,7 @@ class SyntheticRGBDDataset(PairedModalityDataset):
 
     Args:
         num_scenes: length of the data set, at least 1.
-        seed: seed of the scenes, at least 0.
-        split: `"train"`, `"val"` or `"test"`: disjoint random streams.
-        image_size: side of the square images in pixels, at least 32.
-        difficulty: from 0 (easy) to 1 (hard), see `generate_scene`.
-
-    Raises:
-        ValueError: an argument is outside its range.
+        seed, split, image_size, difficulty: see `generate_scene`.
 
     >>> item = SyntheticRGBDDataset(num_scenes=4, split="test", image_size=64)[0]
     >>> item["rgb"].shape, item["depth"].shape, item["mask"].shape, item["name"]

@@ -187,7 +187,9 @@ def _check_polarity(report: DatasetReport) -> list[Finding]:
     dataset, polarity, declared = report.dataset, report.polarity, report.declared_near
     if polarity.near is None or declared is None or polarity.near == declared:
         return []
-    source = "the catalogue says" if dataset.entry else "assumed of data sets not in the catalogue"
+    source = "what the catalogue says"
+    if not dataset.entry:
+        source = "assumed of data sets not in the catalogue"
     remedy = (
         f"add {dataset.name} to --data.near_dark_sets (which replaces its default)"
         if polarity.near == "dark"
@@ -196,8 +198,8 @@ def _check_polarity(report: DatasetReport) -> list[Finding]:
     message = (
         f"{show(dataset.subfolders['depth'][0])}: near is {polarity.near} in these depth maps "
         f"(confidence {polarity.confidence:.3f}, {polarity.num_votes} images), but {declared} is "
-        f"what {source}: look at the contact sheet, then {remedy}, or invert the files"
-    ).replace("is what assumed", "is assumed")
+        f"{source}: look at the contact sheet, then {remedy}, or invert the files"
+    )
     return [Finding(dataset.label, "polarity", message)]
 
 

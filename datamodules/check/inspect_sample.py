@@ -17,6 +17,7 @@ from datamodules.reading.dataset_folder import PairedFiles
 from datamodules.reading.depth_maps import DepthReader, ImageReader
 from datamodules.reading.image_files import read_mask, read_rgb
 from datamodules.reading.open_image import exif_orientation, open_image, read_size
+from datamodules.rgbd_saliency_dataset import describe_size
 
 # A mask inside the other way round reaches most of the border; few objects do.
 _MAX_BORDER_FRACTION = 0.9
@@ -77,8 +78,10 @@ def inspect_sample(label: str, sample: PairedFiles, is_depth: bool) -> Inspectio
             _check_container(path, report)
     size = None if rgb is None else read_size(sample.rgb)
     for path, image, what in ((sample.depth, depth, "depth map"), (sample.mask, mask, "mask")):
-        if image is not None and size is not None and tuple(image.shape[-2:]) != size:
-            _report_size(path, tuple(image.shape[-2:]), what, sample.rgb, size, report)
+        if image is not None and size is not None:
+            own = (image.shape[-2], image.shape[-1])
+            if problem := describe_size(path, what, own, sample.rgb, size):
+                report("size", problem)
 
     if rgb is not None and rgb.min() == rgb.max():
         report("constant", f"{sample.rgb}: the image is constant: replace it, or remove the sample")
@@ -116,26 +119,6 @@ def _check_container(path: Path, report: Report) -> None:
                 "is applied: see in the contact sheet that its partners lie the same way",
                 False,
             )
-
-
-def _report_size(
-    path: Path,
-    size: tuple[int, ...],
-    what: str,
-    rgb: Path,
-    expected: tuple[int, int],
-    report: Report,
-) -> None:
-    remedy = "resize it"
-    if what == "depth map":
-        remedy += ", or give --data.resize_depth=true"
-    if size == expected[::-1]:
-        remedy = f"turn it, or take EXIF data out of {rgb.name} if that turns it wrongly"
-    report(
-        "size",
-        f"{path}: the {what} has {size[0]} × {size[1]} pixels (height × width), expected "
-        f"{expected[0]} × {expected[1]} as in {rgb.parent.name}/{rgb.name}: {remedy}",
-    )
 
 
 def _check_depth(path: Path, depth: NDArray[np.float32], is_depth: bool, report: Report) -> None:

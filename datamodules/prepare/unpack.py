@@ -54,7 +54,7 @@ class PlannedSet(NamedTuple):
 
 
 def make_plan(
-    source: Path, dataset: str | None = None, split: str | None = None, within: str | None = None
+    source: Path, dataset: str | None = None, split: str | None = None
 ) -> list[PlannedSet]:
     """Read and decode every image of a source, and say where it goes; write nothing.
 
@@ -65,7 +65,6 @@ def make_plan(
         source: a Parquet file, or a folder of such.
         dataset: name of the data set, instead of that of the convention.
         split: `"train"` or `"test"`, instead of that of the convention.
-        within: take only what is in a folder of that name or path in the source.
 
     Raises:
         DataError: there are no samples; a file, a row or an image is damaged; a name or a split
@@ -77,19 +76,16 @@ def make_plan(
     groups: dict[tuple[str, ...], list[Path]] = defaultdict(list)
     for path in find_parquet_files(source):
         inside = path.relative_to(root)
-        if within is None or f"/{within.strip('/')}/" in f"/{inside.parent}/":
-            last = re.sub(r"-\d+-of-\d+$", "", path.stem)
-            parts = tuple(x for x in (*inside.parts[:-1], last) if x not in _NO_NAMES)
-            groups[parts].append(path)
-    if not groups:
-        raise DataError(f"{source}: no .parquet file in a folder {within}: check --within")
+        last = re.sub(r"-\d+-of-\d+$", "", path.stem)
+        parts = tuple(x for x in (*inside.parts[:-1], last) if x not in _NO_NAMES)
+        groups[parts].append(path)
     plan: dict[str, PlannedSet] = {}
     for parts, paths in groups.items():
         folder = _target(paths[0], parts, dataset, split)
         if folder in plan:
             raise DataError(
                 f"{plan[folder].sources[0]} and {paths[0]} would both become {folder}, expected "
-                "one data set: choose with --within FOLDER"
+                "one data set: give one at a time"
             )
         plan[folder] = PlannedSet(folder, paths, _plan_files(paths))
     return [plan[folder] for folder in sorted(plan)]

@@ -64,6 +64,7 @@ class DepthReader:
         self.near_dark_sets = None if near_dark_sets is None else frozenset(near_dark_sets)
         self.invalid_depth = invalid_depth
         self.depth_range = depth_range
+        self.channels = 1
 
     def __call__(self, path: Path, dataset: str, cache: DecodedImageCache | None = None) -> Tensor:
         """Read the map of a sample of a data set, through a cache if there is one.
@@ -78,9 +79,9 @@ class DepthReader:
         choice = self.invalid_depth
         if not isinstance(choice, str):
             choice = choice.get(dataset, "auto")
-        values = read_through(cache, read_values, path, 1, choice == "none")
+        values = read_through(cache, read_values, path, self.channels, choice == "none")
         near_dark = self.is_near_dark(dataset)
-        if values.dtype != np.uint8 or choice not in ("auto", "none"):
+        if values.dtype != np.uint8 or len(values) > 1 or choice not in ("auto", "none"):
             return torch.from_numpy(self._normalise(values, choice, near_dark))
         # Where all pixels are valid, only the ends of the range matter, and every pixel of a level
         # becomes the same: a tenth of the time.
@@ -102,37 +103,20 @@ class DepthReader:
         return dataset in self.near_dark_sets
 
 
-class ImageReader:
-    """Read images of a second modality that is not depth, such as thermal or near-infrared.
+class ImageReader(DepthReader):
+    """Read images of a second modality without polarity and holes, as thermal or near-infrared.
+
+    They are float32 `(channels, H, W)` in [0, 1]; all zeros if the image is constant.
 
     Args:
-        channels: 1 or 3 channels to return. A file of one channel is repeated.
+        channels: 1 or 3 channels to return; a file of one channel is repeated.
         value_range: the stored values that become 0 and 1; by default the smallest and the largest
             value of each image, over all channels.
-
-    Raises:
-        ValueError: an argument is none of these.
     """
 
     def __init__(self, channels: int = 1, value_range: tuple[float, float] | None = None) -> None:
-        check_range(value_range)
+        super().__init__((), "none", value_range)
         self.channels = channels
-        self.value_range = value_range
-
-    def __call__(self, path: Path, dataset: str, cache: DecodedImageCache | None = None) -> Tensor:
-        """Read the image of a sample of a data set, through a cache if there is one.
-
-        Returns:
-            float32 `(channels, H, W)` in [0, 1]; all zeros if the image is constant.
-
-        Raises:
-            DataError: the file cannot be read, holds values that are not finite, or is
-                coloured where one channel is asked for.
-        """
-        values = read_through(cache, read_values, path, self.channels)
-        valid = np.ones_like(values, bool)
-        scaled = scale_to_unit_range(values, valid, self.value_range)
-        return torch.from_numpy(scaled.astype(np.float32))
 
 
 def check_range(value_range: tuple[float, float] | None) -> None:

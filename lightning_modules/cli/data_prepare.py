@@ -13,7 +13,7 @@ SOURCE is a Parquet file, or a folder of such, with the columns rgb, depth, gt a
 copy of RGBD-SOD/rgbdsod_datasets from the Hugging Face hub has (needs pip install
 'mutualformer[data]'):
 
-  mutualformer data prepare rgbdsod_datasets --within NLPR --output data --dry-run
+  mutualformer data prepare rgbdsod_datasets --output data --dry-run
 
 It is assumed that they are called [NAME/]train-00000-of-00002.parquet; otherwise say what they are
 with --dataset and --split. Images are kept byte for byte, and every one is decoded first.
@@ -31,7 +31,6 @@ def run(arguments: list[str]) -> int:
     add("--output", type=Path, required=True, metavar="ROOT", help="where the data sets go")
     add("--dataset", metavar="NAME", help="name of the data set, if there is one in SOURCE")
     add("--split", choices=("train", "test"), help="what the data sets are for")
-    add("--within", metavar="FOLDER", help="take only what is in this folder in SOURCE")
     add("--dry-run", action="store_true", help="list what would be written, and write nothing")
     options = parser.parse_args(arguments)
     # Late, so that --help and mistakes on the command line do not wait for torch.
@@ -48,7 +47,7 @@ def _prepare(options: Namespace) -> None:
 
     from datamodules.prepare.unpack import find_written, make_plan, write_dataset
 
-    plan = make_plan(options.source, options.dataset, options.split, options.within)
+    plan = make_plan(options.source, options.dataset, options.split)
     # Conflicts in the last data set are found before the first one is written.
     written = {planned.folder: find_written(planned, options.output) for planned in plan}
     for planned in plan:

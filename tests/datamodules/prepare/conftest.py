@@ -51,9 +51,9 @@ def write(tmp_path):
 def prepare(tmp_path):
     """Prepare a source into `tmp_path/prepared`; returns the files there with their contents."""
 
-    def run(source: Path, split="test", dataset=None, within=None) -> dict[str, bytes]:
+    def run(source: Path, split="test", dataset=None) -> dict[str, bytes]:
         root = tmp_path / "prepared"
-        for planned in make_plan(source, dataset, split, within):
+        for planned in make_plan(source, dataset, split):
             write_dataset(planned, root)
         return contents(root)
 

@@ -39,8 +39,7 @@ def test_hidden_folders_are_no_source(write, rows, prepare, tmp_path):
     [
         ({"split": None}, "SIP.parquet: cannot tell whether this is for training .*--split train"),
         ({"dataset": "a/b"}, "--dataset is 'a/b', expected a name"),
-        ({"dataset": "NLPR"}, "would both become test/NLPR.*--within"),
-        ({"within": "STERE"}, "no .parquet file in a folder STERE: check --within"),
+        ({"dataset": "NLPR"}, "would both become test/NLPR.*one at a time"),
     ],
 )
 def test_what_cannot_be_told(write, rows, prepare, tmp_path, options, message):
@@ -54,8 +53,7 @@ def test_what_cannot_be_told(write, rows, prepare, tmp_path, options, message):
 def test_one_of_several_data_sets(write, rows, prepare, tmp_path):
     write(rows("a"), "x/LFSD/test.parquet")
     write(rows("b"), "x/SIP/test.parquet")
-    for within in ("SIP", "x/SIP/"):
-        assert "test/SIP/GT/b.png" in prepare(tmp_path / "hub", within=within)
+    assert "test/SIP/GT/b.png" in prepare(tmp_path / "hub/x/SIP", dataset="SIP")
     assert not (tmp_path / "prepared/test/LFSD").exists()
 
 

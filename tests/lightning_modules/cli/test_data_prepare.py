@@ -88,4 +88,4 @@ def test_help_does_not_import_torch():
         [sys.executable, "-c", code], cwd=Path(__file__).parents[3], capture_output=True, text=True
     )
     assert finished.returncode == 0, finished.stderr
-    assert "prepare" in finished.stdout and "--within" in finished.stdout
+    assert "prepare" in finished.stdout and "--dry-run" in finished.stdout
