@@ -33,9 +33,7 @@ class DatasetReport:
         declared_near: `bright` or `dark`, of the catalogue or as the data module assumes of others;
             `None` if the catalogue does not know, or the second modality is not depth.
         polarity: as estimated.
-        sizes: numbers of RGB images by `(height, width)`.
-        depth_modes: numbers of depth maps by how they are stored.
-        mask_values: numbers of masks by their values.
+        sizes, depth_modes, mask_values: numbers of files of each kind.
         findings: what was found, in the order of the files.
     """
 
@@ -62,13 +60,7 @@ class DatasetReport:
 
 @dataclass
 class DataReport:
-    """What was seen below a root.
-
-    Attributes:
-        root: the folder.
-        datasets: one report for each data set.
-        other_findings: what concerns no single data set, such as pairs of duplicates.
-    """
+    """What was seen below a root; `other_findings` concern no single data set, as duplicates do."""
 
     root: Path
     datasets: list[DatasetReport]

@@ -16,13 +16,7 @@ _ROWS_AT_ONCE = 16
 
 
 class ParquetRow(NamedTuple):
-    """A sample.
-
-    Attributes:
-        stem: its name.
-        origin: where it is, for messages.
-        images: the bytes of each column of `COLUMNS`.
-    """
+    """A sample: its name, where it is (for messages), and the bytes of each column of `COLUMNS`."""
 
     stem: str
     origin: str

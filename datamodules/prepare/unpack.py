@@ -23,12 +23,7 @@ _NO_NAMES = ("data", "default")
 
 
 class PlannedFile(NamedTuple):
-    """An image to be written.
-
-    Attributes:
-        origin: where it comes from, for messages.
-        digest: SHA-256 of its bytes.
-    """
+    """An image to be written: where it comes from, for messages, and the SHA-256 of its bytes."""
 
     origin: str
     digest: str
@@ -37,10 +32,8 @@ class PlannedFile(NamedTuple):
 class PlannedSet(NamedTuple):
     """A data set to be written.
 
-    Attributes:
-        folder: `SPLIT/NAME`, where it goes below the root.
-        sources: the Parquet files that it is read from.
-        files: by name below its folder, such as `RGB/a.jpg`.
+    It goes to `folder`, `SPLIT/NAME` below the root, from the Parquet files `sources`; its `files`
+    are listed by their names below the folder, such as `RGB/a.jpg`.
     """
 
     folder: str

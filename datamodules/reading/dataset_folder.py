@@ -21,14 +21,9 @@ _NUM_NAMES_SHOWN = 3
 
 
 class PairedFiles(NamedTuple):
-    """The files of one sample.
+    """The files of one sample, `name` being the stem of all of them.
 
-    Attributes:
-        dataset: name of the data set.
-        name: file stem, the same for all files of the sample.
-        rgb: colour image.
-        depth: depth map, or image of another second modality.
-        mask: ground truth, `None` where there is none.
+    `depth` may be the image of another second modality; `mask` is `None` where there is none.
     """
 
     dataset: str

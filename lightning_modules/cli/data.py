@@ -1,23 +1,19 @@
-"""`mutualformer data`: what data sets there are, and what is wrong with them on disk.
-
-Importing this does not import torch.
-"""
+"""`mutualformer data`: what data sets there are, and what is wrong with them on disk."""
 
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from lightning_modules.cli import data_prepare
+from lightning_modules.cli.output import wide_console, write_output
 from lightning_modules.cli.parser import PlainParser, integer_of_at_least, path_ending_in
 from lightning_modules.report.escape import escape_terminal
-from mutualformer.errors import UserError
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    pass
 
 _LIST_DESCRIPTION = """Print the catalogue of public data sets: other names, numbers of pairs,
 depth convention, terms, where to get them and what to cite.
@@ -71,23 +67,21 @@ def _run_list(arguments: list[str]) -> int:
     from lightning_modules.cli.user_errors import exit_on_user_error
 
     with exit_on_user_error():
-        from rich.console import Console
-
         from datamodules.catalogue import read_catalogue
         from lightning_modules.report.data_tables import catalogue_json, catalogue_tables
 
         entries = read_catalogue()
-        console = _wide(Console())
+        console = wide_console(150)
         for table in catalogue_tables(entries):
             console.print(table)
         if options.output:
-            _write(options.output, catalogue_json(entries).encode())
+            write_output(options.output, catalogue_json(entries).encode())
     return 0
 
 
 def _run_check(arguments: list[str]) -> int:
     options = _parse_check(arguments)
-    # Late, so that --help and mistakes on the command line do not wait for torch.
+    # Late: mistakes on the command line need not wait for torch.
     from lightning_modules.cli.user_errors import exit_on_user_error
 
     with exit_on_user_error():
@@ -130,10 +124,8 @@ def _check(options: Namespace) -> int:
             options.workers,
             lambda inspections, total: progress.track(inspections, total, description="Reading"),
         )
-    outputs: dict[Path, bytes] = {}
-    if options.output:
-        outputs[options.output] = check_json(report).encode()
-    console = _wide(Console())
+    content = check_json(report).encode()
+    console = wide_console(150)
     console.print(check_table(report))
     findings = report.findings
     for finding in findings[:_MOST_SHOWN]:
@@ -144,11 +136,11 @@ def _check(options: Namespace) -> int:
         rest = len(findings) - _MOST_SHOWN
         print(f"… and {rest} more findings; --output FILE.json holds all of them")
     print(_summary(report.num_errors, len(findings)))
-    for path, content in outputs.items():
-        _write(path, content)
+    if options.output:
+        write_output(options.output, content)
     if options.contact_sheet:
         page = draw_contact_sheet(report)
-        _write_with(options.contact_sheet, partial(page.save, format="PNG"))
+        write_output(options.contact_sheet, partial(page.save, format="PNG"))
     return 1 if report.num_errors else 0
 
 
@@ -163,28 +155,8 @@ def _add_output(parser: PlainParser, purpose: str) -> None:
     parser.add_argument("--output", type=path_ending_in(".json"), metavar="FILE.json", help=purpose)
 
 
-def _wide(console: "Console") -> "Console":
-    if not console.is_terminal:
-        console.width = max(console.width, 150)
-    return console
-
-
-def _write(path: Path, content: bytes) -> None:
-    _write_with(path, lambda file: file.write(content))
-
-
-def _write_with(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    from datamodules.files import write_atomically
-
-    try:
-        write_atomically(path, write)
-    except OSError as error:
-        raise UserError(f"{error.filename} cannot be written: {error.strerror}") from error
-    print(f"Wrote {path}")
-
-
 _SUBCOMMANDS = {
     "list": (_run_list, "the public data sets that are known here"),
     "check": (_run_check, "what is wrong with the data sets below a folder"),
-    "prepare": (data_prepare.run, "pack data sets into one layout, verified"),
+    "prepare": (data_prepare.run, "unpack the hub's Parquet files into folders, verified"),
 }

@@ -33,7 +33,7 @@ def run(arguments: list[str]) -> int:
     add("--split", choices=("train", "test"), help="what the data sets are for")
     add("--dry-run", action="store_true", help="list what would be written, and write nothing")
     options = parser.parse_args(arguments)
-    # Late, so that --help and mistakes on the command line do not wait for torch.
+    # Late: mistakes on the command line need not wait for torch.
     from lightning_modules.cli.user_errors import exit_on_user_error
 
     with exit_on_user_error():
