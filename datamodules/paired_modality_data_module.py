@@ -10,9 +10,8 @@ from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from datamodules.batch import Batch, collate, to_floats
-from datamodules.errors import DataError
+from datamodules.errors import DataError, check_at_least
 from datamodules.training_order import SeededDataset, TrainingOrder, mix_seeds
-from mutualformer.errors import UserError
 
 
 class PairedModalityDataset(Dataset[Batch]):
@@ -39,14 +38,8 @@ class PairedModalityDataModule(LightningDataModule):
 
     def __init__(self, batch_size: int, eval_batch_size: int, num_workers: int, seed: int) -> None:
         super().__init__()
-        for name, value, least in (
-            ("batch_size", batch_size, 1),
-            ("eval_batch_size", eval_batch_size, 1),
-            ("num_workers", num_workers, 0),
-            ("seed", seed, 0),
-        ):
-            if value < least:
-                raise UserError(f"{name} is {value}, expected at least {least}")
+        check_at_least(1, batch_size=batch_size, eval_batch_size=eval_batch_size)
+        check_at_least(0, num_workers=num_workers, seed=seed)
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.num_workers = num_workers

@@ -154,7 +154,7 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
             self._setup_training()
         elif stage == "test":
             self.test_datasets = [
-                self._evaluation_dataset(self._pair_files(name, folder))
+                self._dataset(self._pair_files(name, folder))
                 for name, folder in self._folders("test", self.test_sets).items()
             ]
         elif stage == "predict":
@@ -162,7 +162,7 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
                 raise _not_given("predict_root", "FOLDER")
             folder = Path(self.predict_root)
             samples = self._pair_files(folder.resolve().name, folder, mask_is_optional=True)
-            self.predict_dataset = self._evaluation_dataset(samples)
+            self.predict_dataset = self._dataset(samples)
         self._ready.add(stage)
 
     def _check_names(self, parameter: str, names: Iterable[str]) -> None:
@@ -189,17 +189,14 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
         for name, folder in folders.items():
             samples += self._pair_files(name, folder)
         training, held_out = split_held_out(samples, self.validation_fraction)
-        size = self.image_size
-        change_depth = augment_depth if self.second_modality == "depth" else augment_brightness
-        self.train_dataset = RGBDSaliencyDataset(
-            training,
-            TrainTransform(size, change_depth) if self.augment else EvalTransform(size),
-            self.read_depth,
-            self.resize_depth,
-            with_ground_truth=False,
-            cache=self.cache,
-        )
-        self.val_dataset = self._evaluation_dataset(held_out, "held_out") if held_out else None
+        transform = None
+        if self.augment:
+            is_depth = self.second_modality == "depth"
+            transform = TrainTransform(
+                self.image_size, augment_depth if is_depth else augment_brightness
+            )
+        self.train_dataset = self._dataset(training, transform, with_ground_truth=False)
+        self.val_dataset = self._dataset(held_out, name="held_out") if held_out else None
 
     def _pair_files(
         self, name: str, folder: Path, mask_is_optional: bool = False
@@ -207,16 +204,21 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
         second_folders = _SECOND_FOLDERS[self.second_modality]
         return pair_files(name, folder, mask_is_optional, second_folders)
 
-    def _evaluation_dataset(
-        self, samples: list[PairedFiles], dataset_name: str | None = None
+    def _dataset(
+        self,
+        samples: list[PairedFiles],
+        transform: TrainTransform | None = None,
+        with_ground_truth: bool = True,
+        name: str | None = None,
     ) -> RGBDSaliencyDataset:
         return RGBDSaliencyDataset(
             samples,
-            EvalTransform(self.image_size),
+            transform or EvalTransform(self.image_size),
             self.read_depth,
             self.resize_depth,
-            dataset_name=dataset_name,
-            cache=self.cache,
+            with_ground_truth,
+            name,
+            self.cache,
         )
 
     def _refuse_to_train_on_test_sets(self, training: Mapping[str, Path]) -> None:

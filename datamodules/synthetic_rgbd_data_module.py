@@ -3,12 +3,12 @@
 import torch
 
 from datamodules.batch import Batch
+from datamodules.errors import check_at_least
 from datamodules.paired_modality_data_module import (
     PairedModalityDataModule,
     PairedModalityDataset,
 )
 from datamodules.synthetic_scenes import check_scene_arguments, generate_scene
-from mutualformer.errors import UserError
 
 
 class SyntheticRGBDDataset(PairedModalityDataset):
@@ -34,8 +34,7 @@ class SyntheticRGBDDataset(PairedModalityDataset):
         image_size: int = 128,
         difficulty: float = 0.5,
     ) -> None:
-        if num_scenes < 1:
-            raise UserError(f"num_scenes is {num_scenes}, expected at least 1")
+        check_at_least(1, num_scenes=num_scenes)
         check_scene_arguments(seed, split, image_size, difficulty)
         self.num_scenes = num_scenes
         self.seed = seed
@@ -98,13 +97,8 @@ class SyntheticRGBDDataModule(PairedModalityDataModule):
         num_workers: int = 0,
     ) -> None:
         super().__init__(batch_size, eval_batch_size, num_workers, seed)
-        for name, value, least in (
-            ("num_train", num_train, 1),
-            ("num_val", num_val, 0),
-            ("num_test", num_test, 1),
-        ):
-            if value < least:
-                raise UserError(f"{name} is {value}, expected at least {least}")
+        check_at_least(1, num_train=num_train, num_test=num_test)
+        check_at_least(0, num_val=num_val)
 
         def dataset(num_scenes: int, split: str) -> SyntheticRGBDDataset:
             return SyntheticRGBDDataset(num_scenes, seed, split, image_size, difficulty)

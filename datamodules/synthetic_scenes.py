@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from datamodules.errors import check_at_least
 from mutualformer.errors import UserError
 
 FloatArray = NDArray[np.float64]
@@ -73,8 +74,7 @@ def generate_scene(
     ((64, 64, 3), (64, 64), dtype('bool'))
     """
     check_scene_arguments(seed, split, image_size, difficulty)
-    if index < 0:
-        raise UserError(f"index is {index}, expected at least 0")
+    check_at_least(0, index=index)
     rng = np.random.default_rng(
         np.random.SeedSequence(seed, spawn_key=(SPLITS.index(split), index))
     )
@@ -120,8 +120,7 @@ def generate_scene(
 
 def check_scene_arguments(seed: int, split: str, image_size: int, difficulty: float) -> None:
     """Raise a `ValueError` for an argument of `generate_scene` that is outside its range."""
-    if seed < 0:
-        raise UserError(f"seed is {seed}, expected at least 0")
+    check_at_least(0, seed=seed)
     if split not in SPLITS:
         raise UserError(f"split is {split!r}, expected one of {', '.join(SPLITS)}")
     if image_size < 32:

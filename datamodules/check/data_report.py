@@ -1,13 +1,12 @@
 """Check all data sets below a folder."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -102,7 +101,7 @@ def check_root(root: Path, num_workers: int = 0, track: Track | None = None) -> 
         for sample in samples
     ]
     with _mapper(num_workers) as mapper:
-        results: Iterable[Inspection] = mapper(jobs)
+        results = mapper(inspect_sample, *zip(*jobs, strict=True)) if jobs else []
         inspections = list(track(results, len(jobs)) if track else results)
     reports: list[DatasetReport] = []
     remaining = iter(inspections)
@@ -120,20 +119,16 @@ def _is_depth(dataset: FoundDataset) -> bool:
 
 
 @contextmanager
-def _mapper(num_workers: int) -> Iterator[Callable[[Sequence[Any]], Iterable[Inspection]]]:
+def _mapper(num_workers: int) -> Iterator[Callable[..., Iterable[Inspection]]]:
     if num_workers == 0:
-        yield partial(map, _inspect)
+        yield map
         return
     # One thread each: workers are the parallelism.
     executor = ProcessPoolExecutor(num_workers, initializer=torch.set_num_threads, initargs=(1,))
     try:
-        yield partial(executor.map, _inspect, chunksize=4)
+        yield partial(executor.map, chunksize=4)
     finally:
         executor.shutdown(cancel_futures=True)
-
-
-def _inspect(job: tuple[str, PairedFiles, bool]) -> Inspection:
-    return inspect_sample(*job)
 
 
 def _report_on(

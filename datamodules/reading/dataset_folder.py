@@ -3,6 +3,7 @@
 import os
 import unicodedata
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -123,11 +124,16 @@ def _find_subfolder(folder: Path, aliases: tuple[str, ...]) -> Path:
             f"add or rename it. {_describe_folders(folder)}{_describe_others(folder, aliases)}"
         )
     if len(found) > 1:
-        raise DataError(
-            f"{folder}: {' and '.join(found)} both hold {aliases[0]} images, expected one folder "
-            "of them: move the other one away"
-        )
+        raise DataError(describe_ambiguous(folder, aliases[0], found))
     return folder / found[0]
+
+
+def describe_ambiguous(folder: Path, kind: str, names: list[str]) -> str:
+    """Return the error of several folders of one kind."""
+    return (
+        f"{show(folder)}: {' and '.join(names)} both hold {kind} images, expected one folder of "
+        "them: move the other one away"
+    )
 
 
 def _describe_others(folder: Path, aliases: tuple[str, ...]) -> str:
@@ -185,47 +191,39 @@ def images_by_stem(folder: Path) -> dict[str, Path]:
             text can show.
     """
     listing = read_image_folder(folder)
-    if listing.unprintable:
-        raise DataError(describe_unprintable(folder, listing.unprintable))
-    if not listing.images:
-        raise DataError(describe_empty(folder, listing))
-    duplicates = {stem: paths for stem, paths in listing.images.items() if len(paths) > 1}
-    if duplicates:
-        raise DataError(describe_duplicates(folder, duplicates))
+    problems = [message for _, message in list_problems(folder, listing)]
+    if problems:
+        more = f" ({len(problems) - 1} more: see mutualformer data check)" if problems[1:] else ""
+        raise DataError(f"{problems[0]}{more}")
     return {stem: paths[0] for stem, paths in listing.images.items()}
 
 
-def describe_unprintable(folder: Path, paths: list[Path]) -> str:
-    """Return the error of names that no text can show."""
-    names = shorten([show(path.name) for path in paths])
-    return (
-        f"{folder}: {len(paths)} name(s) with line breaks, control characters or undecodable bytes "
-        f"({names}), which no result file can hold: rename them"
-    )
-
-
-def describe_empty(folder: Path, listing: ImageFolder) -> str:
-    """Return the error of a folder without images."""
-    found = shorten([show(path.name) for path in listing.ignored])
-    return (
-        f"{folder}: no images; expected files ending in {' '.join(EXTENSIONS)}: check that the "
-        f"data set was unpacked here{f'. Found: {found}' if found else ''}"
-    )
-
-
-def describe_duplicates(folder: Path, duplicates: dict[str, list[Path]]) -> str:
-    """Return the error of stems that several files of a folder share."""
-    names = [" and ".join(ascii_unless_distinct(paths)) for paths in duplicates.values()]
-    return (
-        f"{folder}: {len(duplicates)} stem(s) with several files ({shorten(names)}), expected one "
-        "file per stem: remove the others"
-    )
-
-
-def ascii_unless_distinct(paths: list[Path]) -> list[str]:
-    """Return names, with escapes where two would look the same (composed and decomposed)."""
-    seen = {unicodedata.normalize("NFC", path.name) for path in paths}
-    return [path.name if len(seen) == len(paths) else ascii(path.name) for path in paths]
+def list_problems(folder: Path, listing: ImageFolder) -> Iterator[tuple[str, str]]:
+    """Yield what keeps a folder of images from being used: a word for it, and a message."""
+    if listing.unprintable:
+        names = shorten([show(path.name) for path in listing.unprintable])
+        yield (
+            "name",
+            f"{folder}: {len(listing.unprintable)} name(s) with line breaks, control characters or "
+            f"undecodable bytes ({names}), which no result file can hold: rename them",
+        )
+    if not listing.images:
+        found = shorten([show(path.name) for path in listing.ignored])
+        yield (
+            "empty",
+            f"{folder}: no images; expected files ending in {' '.join(EXTENSIONS)}: check that the "
+            f"data set was unpacked here{f'. Found: {found}' if found else ''}",
+        )
+    for paths in listing.images.values():
+        if len(paths) > 1:
+            # Escaped where two would look the same, composed and decomposed.
+            alike = len({unicodedata.normalize("NFC", path.name) for path in paths}) < len(paths)
+            names = " and ".join(ascii(path.name) if alike else path.name for path in paths)
+            yield (
+                "unpaired",
+                f"{folder}: 1 stem with several files ({names}), expected one file per stem: "
+                "remove the others",
+            )
 
 
 def _check_paired(folder: Path, rgb: dict[str, Path], other: dict[str, Path]) -> None:

@@ -64,7 +64,7 @@ def pair_maps(name: str, predictions: Path, ground_truths: Path, allow_missing: 
     if not stems:
         raise DataError(
             f"{predictions} and {ground_truths} have no file stem in common "
-            f"({min(maps)} …, {min(masks)} …); expected predictions named like "
+            f"({min(maps)} …, {min(masks)} …), expected predictions named like "
             "ground truths: rename them"
         )
     problems = [
@@ -85,8 +85,8 @@ def pair_maps(name: str, predictions: Path, ground_truths: Path, allow_missing: 
     ]
     if problems and not allow_missing:
         raise DataError(
-            f"{' and '.join(problems)}; expected the same stems in both. --allow-missing scores "
-            "what both have, and says so"
+            f"{' and '.join(problems)}, expected the same stems in both: add them, or give "
+            "--allow-missing, which scores what both have, and says so"
         )
     return map_set
 
@@ -105,9 +105,9 @@ def read_pair(prediction: Path, ground_truth: Path) -> tuple[Tensor, Tensor]:
     height, width = (a / b for a, b in zip(probabilities.shape[-2:], size, strict=True))
     if max(height / width, width / height) > _MAX_DISTORTION:
         raise DataError(
-            f"{prediction}: {_describe_size(probabilities)}, but its ground truth {ground_truth} "
-            f"is {_describe_size(mask)}: other proportions, so it is no plain resize. Resize the "
-            "map to the ground truth first, if it is of the whole image"
+            f"{prediction}: {_describe_size(probabilities)}, expected the proportions of its "
+            f"ground truth {ground_truth}, {_describe_size(mask)}: resize it to that yourself, if "
+            "it is of the whole image"
         )
     return quantise(probabilities, size), mask
 

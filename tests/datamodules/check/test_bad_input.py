@@ -380,7 +380,7 @@ def _(folder, _monkeypatch):
     (folder / "GT" / "b.png").unlink()
 
 
-@case("two files of one stem", r"RGB: 1 stem\(s\) with several files \(b.jpg and b.png\).*: remove")
+@case("two files of one stem", r"RGB: 1 stem with several files \(b.jpg and b.png\).*: remove")
 def _(folder, _monkeypatch):
     rewrite(folder / "RGB" / "b.jpg", lambda image: image)
     with Image.open(folder / "RGB" / "b.jpg") as image:

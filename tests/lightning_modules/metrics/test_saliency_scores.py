@@ -270,9 +270,14 @@ def test_no_image_is_an_error():
     [
         (torch.rand(4, 4), torch.ones(4, 4).bool(), TypeError, "quantise"),
         (torch.ones(4, 4).byte(), torch.ones(4, 4), TypeError, "torch.bool"),
-        (torch.ones(4, 4).byte(), torch.ones(4, 5).bool(), ValueError, r"\(4, 5\).*\(4, 4\)"),
-        (torch.ones(3, 4, 4).byte(), torch.ones(3, 4, 4).bool(), ValueError, "one map"),
-        (torch.ones(0, 4).byte(), torch.ones(0, 4).bool(), ValueError, "one map"),
+        (
+            torch.ones(4, 4).byte(),
+            torch.ones(4, 5).bool(),
+            ValueError,
+            r"\(4, 4\), expected .*\(4, 5\)",
+        ),
+        (torch.ones(3, 4, 4).byte(), torch.ones(3, 4, 4).bool(), ValueError, "give one map"),
+        (torch.ones(0, 4).byte(), torch.ones(0, 4).bool(), ValueError, "give one map"),
     ],
 )
 def test_bad_pair_is_a_clear_error(prediction, ground_truth, error, message):
@@ -281,5 +286,5 @@ def test_bad_pair_is_a_clear_error(prediction, ground_truth, error, message):
 
 
 def test_lists_of_different_lengths_are_an_error(pairs):
-    with pytest.raises(ValueError, match="got 1 and 2"):
+    with pytest.raises(ValueError, match="predictions has 1 maps and ground_truths 2"):
         SaliencyScores().update([pairs[0][0]], [pair[1] for pair in pairs[:2]])
