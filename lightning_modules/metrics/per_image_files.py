@@ -91,7 +91,8 @@ def read_per_image_scores(path: Path) -> PerImageScores:
         raise UserError(f"{path}: no scored image, expected some: score anew")
     if protocols != {PROTOCOL_NAME}:
         raise UserError(
-            f"{path}: protocol {', '.join(map(str, protocols))}, expected {PROTOCOL_NAME}: score anew"
+            f"{path}: protocol {', '.join(map(str, protocols))}, expected {PROTOCOL_NAME}: score "
+            "anew"
         )
     if not all(map(math.isfinite, (x for column in values.values() for x in column.tolist()))):
         raise UserError(f"{path}: holds a score that is no finite number: score anew")

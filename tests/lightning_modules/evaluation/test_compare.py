@@ -198,7 +198,7 @@ def test_tables_that_do_not_fit_are_refused(
 
 def test_other_mistakes(files: Path, capfd: pytest.CaptureFixture[str], fabricate) -> None:
     one = score(*fabricate(1))
-    with pytest.raises(ValueError, match="one image only"):
+    with pytest.raises(ValueError, match="one image, expected 2"):
         compare_scores(one, one, 100)
     with pytest.raises(ValueError, match="no data set in common"):
         compare_scores(one, score(*fabricate(1), "OTHER"), 100)
