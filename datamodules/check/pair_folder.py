@@ -32,7 +32,8 @@ def pair_folder(dataset: FoundDataset) -> tuple[list[PairedFiles], list[Finding]
     folders: dict[str, Path] = {}
     for kind, candidates in dataset.subfolders.items():
         if len(candidates) != 1:
-            message = f"{show(dataset.folder)}: no folder {_NAMES[kind]}, nor an alias: add or rename it"
+            message = f"{show(dataset.folder)}: no folder {_NAMES[kind]}, nor an alias: "
+            message += "add or rename it"
             if names := [path.name for path in candidates]:
                 message = describe_ambiguous(dataset.folder, _NAMES[kind], names)
             report("folder", message)
