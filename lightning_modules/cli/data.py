@@ -5,15 +5,11 @@ import sys
 from argparse import Namespace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lightning_modules.cli import data_prepare
 from lightning_modules.cli.output import wide_console, write_output
 from lightning_modules.cli.parser import PlainParser, integer_of_at_least, path_ending_in
 from lightning_modules.report.escape import escape_terminal
-
-if TYPE_CHECKING:
-    pass
 
 _LIST_DESCRIPTION = """Print the catalogue of public data sets: other names, numbers of pairs,
 depth convention, terms, where to get them and what to cite.
@@ -48,15 +44,10 @@ def run(arguments: list[str]) -> int:
 
 def _usage() -> str:
     lines = [f"  {name:<9} {purpose}" for name, (_, purpose) in _SUBCOMMANDS.items()]
-    return "\n".join(
-        [
-            "usage: mutualformer data <subcommand> [options]",
-            "",
-            "subcommands:",
-            *lines,
-            "",
-            "mutualformer data <subcommand> --help lists the options of a subcommand.",
-        ]
+    return (
+        "usage: mutualformer data <subcommand> [options]\n\nsubcommands:\n"
+        + "\n".join(lines)
+        + "\n\nmutualformer data <subcommand> --help lists the options of a subcommand."
     )
 
 
@@ -92,13 +83,10 @@ def _parse_check(arguments: list[str]) -> Namespace:
     parser = PlainParser("data check", _CHECK_DESCRIPTION)
     parser.add_argument("root", type=Path, metavar="ROOT")
     _add_output(parser, "write all findings and what was seen of each data set")
-    parser.add_argument(
-        "--contact-sheet",
-        type=path_ending_in(".png"),
-        metavar="FILE.png",
-        help="draw samples of every data set",
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    png = path_ending_in(".png")
+    add("--contact-sheet", type=png, metavar="FILE.png", help="draw samples of every data set")
+    add(
         "--workers",
         type=integer_of_at_least(0),
         default=min(8, os.cpu_count() or 1),

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lightning_modules.metrics import PerImageScores
 from lightning_modules.metrics.per_image_scores import dataset_scores
+from lightning_modules.metrics.score_names import LOWER_IS_BETTER
 from mutualformer.errors import UserError
 
 # The same resamples every time: a comparison is a fact about its inputs.
@@ -127,7 +128,7 @@ def _compare_dataset(
         low, high = interval(torch.cat(chunks))
         better = None
         if low > 0 or high < 0:
-            better = "b" if (low > 0) != (name == "mae") else "a"
+            better = "b" if (low > 0) != (name in LOWER_IS_BETTER) else "a"
         differences[name] = Difference(
             score_a[name].item(), score_b[name].item(), low, high, better
         )
