@@ -15,7 +15,7 @@ def collate(items: Sequence[Batch]) -> Batch:
     """Collate items into a batch, keeping what differs in size between images in lists.
 
     Args:
-        items: Dicts with the same keys: tensors `rgb` `(3, H, W)`, uint8 or float32 in [0, 1],
+        items: dicts with the same keys: tensors `rgb` `(3, H, W)`, uint8 or float32 in [0, 1],
             `depth` `(1, H, W)`, float32, and, where a ground truth exists, `mask` `(1, H, W)`, bool
             or float32; strings `name` and `dataset`; `original_size` as `(height, width)`; for
             evaluation `ground_truth`, a bool tensor `(1, H0, W0)` at its own size.

@@ -14,16 +14,8 @@ _SPLIT_AT_THE_END = re.compile(r"[-_ ](train|training|tr|test|testing|te)(set|da
 class CatalogueEntry(NamedTuple):
     """A public data set; `catalogue.yaml` says what each field means.
 
-    Attributes:
-        name: What this project calls it.
-        aliases: What else its folder is called.
-        second_modality: `depth` or `thermal`.
-        near: How its depth maps store what is near: `bright`, `dark`, or `None` if unknown.
-        counts: Numbers of pairs by split (`train`, `test`): the usual one first.
-        terms: Licence or terms, as far as known.
-        source: Where to get it.
-        citation: The paper it comes from.
-        note: What else one should know; may be empty.
+    `near` is `None` where it is unknown, `note` empty where there is none, and `counts` holds, by
+    split (`train`, `test`), the usual number of pairs first.
     """
 
     name: str

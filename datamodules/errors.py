@@ -1,4 +1,4 @@
-"""The error for data that the user can mend."""
+"""Errors that the user can mend."""
 
 from mutualformer.errors import UserError
 
@@ -16,3 +16,16 @@ class DataError(UserError):
     def __init__(self, message: str) -> None:
         # torch re-raises an error of a worker with the worker's whole traceback as its message.
         super().__init__(message.rpartition(f"{type(self).__name__}: ")[2].strip())
+
+
+def check_at_least(least: int, **values: int) -> None:
+    """Raise a `UserError` that names an argument below its least value.
+
+    >>> check_at_least(1, batch_size=0)
+    Traceback (most recent call last):
+        ...
+    mutualformer.errors.UserError: batch_size is 0, expected at least 1
+    """
+    for name, value in values.items():
+        if value < least:
+            raise UserError(f"{name} is {value}, expected at least {least}")

@@ -17,14 +17,14 @@ def split_held_out(
     where that would leave one side empty, the sample with the smallest (largest) hash is moved.
 
     Args:
-        samples: At least one sample; two where `fraction` exceeds 0.
-        fraction: Expected part that is held out, in [0, 1). 0 holds nothing out.
+        samples: at least one sample; two where `fraction` exceeds 0.
+        fraction: expected part that is held out, in [0, 1). 0 holds nothing out.
 
     Returns:
         The samples to train on and the samples held out, in the order given.
 
     Raises:
-        DataError: If there is a single sample and `fraction` exceeds 0.
+        DataError: there is a single sample and `fraction` exceeds 0.
     """
     if fraction == 0.0:
         return list(samples), []

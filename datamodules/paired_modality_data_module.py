@@ -7,12 +7,11 @@ import torch
 import torch.distributed
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from datamodules.batch import Batch, collate, to_floats
-from datamodules.errors import DataError
+from datamodules.errors import DataError, check_at_least
 from datamodules.training_order import SeededDataset, TrainingOrder, mix_seeds
-from mutualformer.errors import UserError
 
 
 class PairedModalityDataset(Dataset[Batch]):
@@ -26,10 +25,10 @@ class PairedModalityDataModule(LightningDataModule):
     """Loaders over data sets that a subclass creates in its constructor or in `setup`.
 
     Attributes:
-        train_dataset: For `fit`.
-        val_dataset: For `fit` and `validate`; `None` in a run without validation.
-        test_datasets: For `test`, one loader each, in this order.
-        predict_dataset: For `predict`.
+        train_dataset: for `fit`.
+        val_dataset: for `fit` and `validate`; `None` in a run without validation.
+        test_datasets: for `test`, one loader each, in this order.
+        predict_dataset: for `predict`.
     """
 
     train_dataset: PairedModalityDataset
@@ -39,14 +38,8 @@ class PairedModalityDataModule(LightningDataModule):
 
     def __init__(self, batch_size: int, eval_batch_size: int, num_workers: int, seed: int) -> None:
         super().__init__()
-        for name, value, least in (
-            ("batch_size", batch_size, 1),
-            ("eval_batch_size", eval_batch_size, 1),
-            ("num_workers", num_workers, 0),
-            ("seed", seed, 0),
-        ):
-            if value < least:
-                raise UserError(f"{name} is {value}, expected at least {least}")
+        check_at_least(1, batch_size=batch_size, eval_batch_size=eval_batch_size)
+        check_at_least(0, num_workers=num_workers, seed=seed)
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.num_workers = num_workers
@@ -95,14 +88,7 @@ class PairedModalityDataModule(LightningDataModule):
         if self._position:
             # Lightning sets the epoch only after workers have begun to read ahead.
             order.resume(self._position["epoch"], self._position["num_batches"])
-        return DataLoader(
-            SeededDataset(self.train_dataset, seed),
-            batch_size=order.batch_size,
-            sampler=order,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-            collate_fn=collate,
-        )
+        return self._loader(SeededDataset(self.train_dataset, seed), order, order.batch_size)
 
     def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
         """Return the validation loader, or an empty list in a run without validation."""
@@ -128,9 +114,14 @@ class PairedModalityDataModule(LightningDataModule):
             # The default sampler repeats samples until all processes have equally many, and the
             # repeated ones would count twice in the scores.
             sampler = UnrepeatedDistributedSampler(dataset, shuffle=False)
+        return self._loader(dataset, sampler, self.eval_batch_size)
+
+    def _loader(
+        self, dataset: Dataset[Batch], sampler: Sampler | None, batch_size: int
+    ) -> DataLoader[Batch]:
         return DataLoader(
             dataset,
-            batch_size=self.eval_batch_size,
+            batch_size=batch_size,
             sampler=sampler,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,

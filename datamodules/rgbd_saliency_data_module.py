@@ -38,40 +38,40 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
     folder `T`, or near-infrared ones, from `NIR`. They have neither polarity nor holes.
 
     Args:
-        root: Folder that the folders of the data sets are relative to.
-        train_sets: Folders of the training sets below `root`, each named by its last part
+        root: folder that the folders of the data sets are relative to.
+        train_sets: folders of the training sets below `root`, each named by its last part
             (`train/NJU2K` is called NJU2K); or a mapping from names to folders, relative to `root`
             or absolute; or the name of a training set in use, `2185` or `2985`, whose folders
             are in `catalogue.yaml`.
-        test_sets: The test sets, as a list or a mapping. In `fit`, none may be a training set too.
-        predict_root: Folder to predict, with `RGB`, `depth` and perhaps `GT`.
-        image_size: Side of the square network input in pixels.
-        batch_size: Samples per training batch and process.
-        eval_batch_size: Samples per batch in validation, test and prediction.
-        num_workers: Worker processes per loader.
-        validation_fraction: Fraction of the training data held out, in [0, 1); 0 for a run
+        test_sets: the test sets, as a list or a mapping. In `fit`, none may be a training set too.
+        predict_root: folder to predict, with `RGB`, `depth` and perhaps `GT`.
+        image_size: side of the square network input in pixels.
+        batch_size: samples per training batch and process.
+        eval_batch_size: samples per batch in validation, test and prediction.
+        num_workers: worker processes per loader.
+        validation_fraction: fraction of the training data held out, in [0, 1); 0 for a run
             without validation. At least one sample is held out otherwise.
-        seed: Seed of the training order. It does not touch which samples are held out.
-        near_dark_sets: Names (or folders, whose last part counts) of the data sets whose depth
+        seed: seed of the training order. It does not touch which samples are held out.
+        near_dark_sets: names (or folders, whose last part counts) of the data sets whose depth
             maps store near as dark. By default those of which the catalogue says so, under any of
             their names; `mutualformer data check` tells whether that is true of the copy at hand.
             Of depth only.
-        resize_depth: Whether a depth map of another size than its RGB image is resized to it.
+        resize_depth: whether a depth map of another size than its RGB image is resized to it.
             Otherwise it is an error.
-        augment: Whether training samples are cropped, flipped, rotated and changed in value: RGB
+        augment: whether training samples are cropped, flipped, rotated and changed in value: RGB
             in brightness, contrast and colour, depth as in `augment_depth`.
-        invalid_depth: Which stored values of a depth map are holes: `auto` (none in files of 8
+        invalid_depth: which stored values of a depth map are holes: `auto` (none in files of 8
             bits, zero in others), `none`, `zero`, `max` or `both`; or a mapping from names of data
             sets to one of these. Of depth only.
-        depth_range: Stored values `[low, high]` of the second modality that become 0 and 1; by
+        depth_range: stored values `[low, high]` of the second modality that become 0 and 1; by
             default the smallest and the largest of each image.
         second_modality: `depth`, `thermal` or `nir`.
-        depth_channels: Channels of the second modality, 1 or 3; depth has 1. The network's
+        depth_channels: channels of the second modality, 1 or 3; depth has 1. The network's
             `depth_channels` must be the same.
-        cache_dir: Folder that keeps the decoded images, see `DecodedImageCache`; `None` for none.
+        cache_dir: folder that keeps the decoded images, see `DecodedImageCache`; `None` for none.
 
     Raises:
-        ValueError: If a number is outside its range.
+        ValueError: a number is outside its range.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
                 f"{second_modality}, expected it for depth only: leave it out"
             )
         self.second_modality = second_modality
-        self.read_depth: DepthReader | ImageReader
+        self.read_depth: DepthReader
         if second_modality == "depth":
             names = None if near_dark_sets is None else [_name_of(name) for name in near_dark_sets]
             if not isinstance(invalid_depth, str):
@@ -146,7 +146,7 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
             stage: `"fit"`, `"validate"`, `"test"` or `"predict"`.
 
         Raises:
-            DataError: If the stage's folders were not given, or their files are not as expected.
+            DataError: the stage's folders were not given, or their files are not as expected.
         """
         if stage in self._ready:
             return
@@ -154,7 +154,7 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
             self._setup_training()
         elif stage == "test":
             self.test_datasets = [
-                self._evaluation_dataset(self._pair_files(name, folder))
+                self._dataset(self._pair_files(name, folder))
                 for name, folder in self._folders("test", self.test_sets).items()
             ]
         elif stage == "predict":
@@ -162,7 +162,7 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
                 raise _not_given("predict_root", "FOLDER")
             folder = Path(self.predict_root)
             samples = self._pair_files(folder.resolve().name, folder, mask_is_optional=True)
-            self.predict_dataset = self._evaluation_dataset(samples)
+            self.predict_dataset = self._dataset(samples)
         self._ready.add(stage)
 
     def _check_names(self, parameter: str, names: Iterable[str]) -> None:
@@ -189,17 +189,14 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
         for name, folder in folders.items():
             samples += self._pair_files(name, folder)
         training, held_out = split_held_out(samples, self.validation_fraction)
-        size = self.image_size
-        change_depth = augment_depth if self.second_modality == "depth" else augment_brightness
-        self.train_dataset = RGBDSaliencyDataset(
-            training,
-            TrainTransform(size, change_depth) if self.augment else EvalTransform(size),
-            self.read_depth,
-            self.resize_depth,
-            with_ground_truth=False,
-            cache=self.cache,
-        )
-        self.val_dataset = self._evaluation_dataset(held_out, "held_out") if held_out else None
+        transform = None
+        if self.augment:
+            is_depth = self.second_modality == "depth"
+            transform = TrainTransform(
+                self.image_size, augment_depth if is_depth else augment_brightness
+            )
+        self.train_dataset = self._dataset(training, transform, with_ground_truth=False)
+        self.val_dataset = self._dataset(held_out, name="held_out") if held_out else None
 
     def _pair_files(
         self, name: str, folder: Path, mask_is_optional: bool = False
@@ -207,16 +204,21 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
         second_folders = _SECOND_FOLDERS[self.second_modality]
         return pair_files(name, folder, mask_is_optional, second_folders)
 
-    def _evaluation_dataset(
-        self, samples: list[PairedFiles], dataset_name: str | None = None
+    def _dataset(
+        self,
+        samples: list[PairedFiles],
+        transform: TrainTransform | None = None,
+        with_ground_truth: bool = True,
+        name: str | None = None,
     ) -> RGBDSaliencyDataset:
         return RGBDSaliencyDataset(
             samples,
-            EvalTransform(self.image_size),
+            transform or EvalTransform(self.image_size),
             self.read_depth,
             self.resize_depth,
-            dataset_name=dataset_name,
-            cache=self.cache,
+            with_ground_truth,
+            name,
+            self.cache,
         )
 
     def _refuse_to_train_on_test_sets(self, training: Mapping[str, Path]) -> None:

@@ -12,8 +12,9 @@ from datamodules.errors import DataError
 from datamodules.paired_modality_data_module import PairedModalityDataset
 from datamodules.reading.dataset_folder import PairedFiles
 from datamodules.reading.decoded_image_cache import DecodedImageCache
-from datamodules.reading.depth_maps import DepthReader, ImageReader
-from datamodules.reading.image_files import read_mask, read_rgb, read_size
+from datamodules.reading.depth_maps import DepthReader
+from datamodules.reading.image_files import read_mask, read_rgb
+from datamodules.reading.open_image import read_size
 
 
 class RGBDSaliencyDataset(PairedModalityDataset):
@@ -24,17 +25,17 @@ class RGBDSaliencyDataset(PairedModalityDataset):
     The sizes of all files are compared when the data set is created, from their headers.
 
     Args:
-        samples: The files, see `pair_files`.
-        transform: Brings a sample to the network's input size.
-        read_depth: Reads the second modality of a sample.
-        resize_depth: Whether a depth map of another size than its RGB image is resized to it.
+        samples: the files, see `pair_files`.
+        transform: brings a sample to the network's input size.
+        read_depth: reads the second modality of a sample.
+        resize_depth: whether a depth map of another size than its RGB image is resized to it.
             Otherwise it is an error.
-        with_ground_truth: Whether items also hold `ground_truth`, the mask at its own size.
-        dataset_name: Name for all items instead of those of their data sets.
-        cache: Keeps decoded files; what is read is the same with it and without.
+        with_ground_truth: whether items also hold `ground_truth`, the mask at its own size.
+        dataset_name: name for all items instead of those of their data sets.
+        cache: keeps decoded files; what is read is the same with it and without.
 
     Raises:
-        DataError: On creation, if a file has no readable header or another size than its RGB
+        DataError: on creation, if a file has no readable header or another size than its RGB
             image; on access, if a file is broken or a mask is not binary-like.
     """
 
@@ -42,7 +43,7 @@ class RGBDSaliencyDataset(PairedModalityDataset):
         self,
         samples: Sequence[PairedFiles],
         transform: TrainTransform | EvalTransform,
-        read_depth: DepthReader | ImageReader,
+        read_depth: DepthReader,
         resize_depth: bool = False,
         with_ground_truth: bool = True,
         dataset_name: str | None = None,
@@ -94,18 +95,26 @@ class RGBDSaliencyDataset(PairedModalityDataset):
 
 
 def _check_sizes(sample: PairedFiles, resize_depth: bool) -> None:
-    height, width = read_size(sample.rgb)
+    expected = read_size(sample.rgb)
     for path, kind in ((sample.depth, "depth map"), (sample.mask, "mask")):
-        if path is None:
-            continue
-        size = read_size(path)
-        if size != (height, width) and not (kind == "depth map" and resize_depth):
-            remedy = (
-                "resize the file, or give --data.resize_depth=true"
-                if kind == "depth map"
-                else "resize the file"
-            )
-            raise DataError(
-                f"{path}: the {kind} has {size[0]} × {size[1]} pixels (height × width), expected "
-                f"{height} × {width} as in {sample.rgb.parent.name}/{sample.rgb.name}: {remedy}"
-            )
+        if path is not None and not (kind == "depth map" and resize_depth):
+            problem = describe_size(path, kind, read_size(path), sample.rgb, expected)
+            if problem:
+                raise DataError(problem)
+
+
+def describe_size(
+    path: Path, kind: str, size: tuple[int, int], rgb: Path, expected: tuple[int, int]
+) -> str:
+    """Say what is wrong with the size of a depth map or a mask; empty if it is that of RGB."""
+    if size == expected:
+        return ""
+    remedy = "resize the file"
+    if kind == "depth map":
+        remedy += ", or give --data.resize_depth=true"
+    if size == expected[::-1]:
+        remedy = f"turn it, or take EXIF data out of {rgb.name} if that turns it wrongly"
+    return (
+        f"{path}: the {kind} has {size[0]} × {size[1]} pixels (height × width), expected "
+        f"{expected[0]} × {expected[1]} as in {rgb.parent.name}/{rgb.name}: {remedy}"
+    )

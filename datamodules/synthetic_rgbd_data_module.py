@@ -3,12 +3,12 @@
 import torch
 
 from datamodules.batch import Batch
+from datamodules.errors import check_at_least
 from datamodules.paired_modality_data_module import (
     PairedModalityDataModule,
     PairedModalityDataset,
 )
 from datamodules.synthetic_scenes import check_scene_arguments, generate_scene
-from mutualformer.errors import UserError
 
 
 class SyntheticRGBDDataset(PairedModalityDataset):
@@ -18,14 +18,8 @@ class SyntheticRGBDDataset(PairedModalityDataset):
     also hold `ground_truth`, as every evaluation item does.
 
     Args:
-        num_scenes: Length of the data set, at least 1.
-        seed: Seed of the scenes, at least 0.
-        split: `"train"`, `"val"` or `"test"`: disjoint random streams.
-        image_size: Side of the square images in pixels, at least 32.
-        difficulty: From 0 (easy) to 1 (hard), see `generate_scene`.
-
-    Raises:
-        ValueError: If an argument is outside its range.
+        num_scenes: length of the data set, at least 1.
+        seed, split, image_size, difficulty: see `generate_scene`.
 
     >>> item = SyntheticRGBDDataset(num_scenes=4, split="test", image_size=64)[0]
     >>> item["rgb"].shape, item["depth"].shape, item["mask"].shape, item["name"]
@@ -40,8 +34,7 @@ class SyntheticRGBDDataset(PairedModalityDataset):
         image_size: int = 128,
         difficulty: float = 0.5,
     ) -> None:
-        if num_scenes < 1:
-            raise UserError(f"num_scenes is {num_scenes}, expected at least 1")
+        check_at_least(1, num_scenes=num_scenes)
         check_scene_arguments(seed, split, image_size, difficulty)
         self.num_scenes = num_scenes
         self.seed = seed
@@ -77,18 +70,18 @@ class SyntheticRGBDDataModule(PairedModalityDataModule):
     runs on the test scenes.
 
     Args:
-        image_size: Side of the square images in pixels, at least 32.
-        num_train: Number of training scenes, at least 1.
-        num_val: Number of validation scenes; 0 for a run without validation.
-        num_test: Number of test scenes, at least 1.
-        difficulty: From 0 (easy) to 1 (hard), see `generate_scene`.
-        seed: Seed of the scenes and of the training order, at least 0.
-        batch_size: Samples per training batch and process.
-        eval_batch_size: Samples per batch in validation, test and prediction.
-        num_workers: Worker processes per loader; 0 generates the scenes in the main process.
+        image_size: side of the square images in pixels, at least 32.
+        num_train: number of training scenes, at least 1.
+        num_val: number of validation scenes; 0 for a run without validation.
+        num_test: number of test scenes, at least 1.
+        difficulty: from 0 (easy) to 1 (hard), see `generate_scene`.
+        seed: seed of the scenes and of the training order, at least 0.
+        batch_size: samples per training batch and process.
+        eval_batch_size: samples per batch in validation, test and prediction.
+        num_workers: worker processes per loader; 0 generates the scenes in the main process.
 
     Raises:
-        ValueError: If an argument is outside its range.
+        ValueError: an argument is outside its range.
     """
 
     def __init__(
@@ -104,13 +97,8 @@ class SyntheticRGBDDataModule(PairedModalityDataModule):
         num_workers: int = 0,
     ) -> None:
         super().__init__(batch_size, eval_batch_size, num_workers, seed)
-        for name, value, least in (
-            ("num_train", num_train, 1),
-            ("num_val", num_val, 0),
-            ("num_test", num_test, 1),
-        ):
-            if value < least:
-                raise UserError(f"{name} is {value}, expected at least {least}")
+        check_at_least(1, num_train=num_train, num_test=num_test)
+        check_at_least(0, num_val=num_val)
 
         def dataset(num_scenes: int, split: str) -> SyntheticRGBDDataset:
             return SyntheticRGBDDataset(num_scenes, seed, split, image_size, difficulty)

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from datamodules.errors import check_at_least
 from mutualformer.errors import UserError
 
 FloatArray = NDArray[np.float64]
@@ -33,11 +34,11 @@ class Scene(NamedTuple):
     """One scene, with the regions that made it.
 
     Attributes:
-        rgb: Colour image, float32 `(size, size, 3)` in [0, 1].
-        depth: Depth map, float32 `(size, size)` in [0, 1], near = 1, invalid pixels 0.
-        salient: The object to find: colour and relief, bool `(size, size)`.
-        posters: Distractors with colour and no relief, bool `(size, size)`.
-        bumps: Distractors with relief and no colour, bool `(size, size)`.
+        rgb: colour image, float32 `(size, size, 3)` in [0, 1].
+        depth: depth map, float32 `(size, size)` in [0, 1], near = 1, invalid pixels 0.
+        salient: the object to find: colour and relief, bool `(size, size)`.
+        posters: distractors with colour and no relief, bool `(size, size)`.
+        bumps: distractors with relief and no colour, bool `(size, size)`.
     """
 
     rgb: NDArray[np.float32]
@@ -55,26 +56,25 @@ def generate_scene(
     The scene is a function of the arguments alone. Splits are disjoint random streams.
 
     Args:
-        seed: Seed of the data set, at least 0.
+        seed: seed of the data set, at least 0.
         split: `"train"`, `"val"` or `"test"`.
-        index: Number of the scene, at least 0.
-        image_size: Side of the square image in pixels, at least 32.
-        difficulty: From 0 (strong contrast, little noise, 1 or 2 distractors of each kind) to 1
+        index: number of the scene, at least 0.
+        image_size: side of the square image in pixels, at least 32.
+        difficulty: from 0 (strong contrast, little noise, 1 or 2 distractors of each kind) to 1
             (weak contrast, much noise, 3 to 5 of each kind).
 
     Returns:
         The images and the regions, see `Scene`.
 
     Raises:
-        ValueError: If an argument is outside its range.
+        ValueError: an argument is outside its range.
 
     >>> scene = generate_scene(seed=0, split="train", index=3, image_size=64)
     >>> scene.rgb.shape, scene.depth.shape, scene.salient.dtype
     ((64, 64, 3), (64, 64), dtype('bool'))
     """
     check_scene_arguments(seed, split, image_size, difficulty)
-    if index < 0:
-        raise UserError(f"index is {index}, expected at least 0")
+    check_at_least(0, index=index)
     rng = np.random.default_rng(
         np.random.SeedSequence(seed, spawn_key=(SPLITS.index(split), index))
     )
@@ -120,8 +120,7 @@ def generate_scene(
 
 def check_scene_arguments(seed: int, split: str, image_size: int, difficulty: float) -> None:
     """Raise a `ValueError` for an argument of `generate_scene` that is outside its range."""
-    if seed < 0:
-        raise UserError(f"seed is {seed}, expected at least 0")
+    check_at_least(0, seed=seed)
     if split not in SPLITS:
         raise UserError(f"split is {split!r}, expected one of {', '.join(SPLITS)}")
     if image_size < 32:

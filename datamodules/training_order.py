@@ -21,14 +21,14 @@ class TrainingOrder(DistributedSampler[tuple[int, int]]):
     several processes, and calls `set_epoch`.
 
     Args:
-        num_samples: Length of the data set, at least 1.
-        batch_size: Samples per batch and process.
-        seed: Seed of the order.
-        rank: Number of this process.
-        num_processes: How many there are.
+        num_samples: length of the data set, at least 1.
+        batch_size: samples per batch and process.
+        seed: seed of the order.
+        rank: number of this process.
+        num_processes: how many there are.
 
     Raises:
-        ValueError: If there are fewer samples than processes.
+        ValueError: there are fewer samples than processes.
 
     >>> list(TrainingOrder(4, batch_size=2, seed=0))
     [(0, 3), (0, 0), (0, 2), (0, 1)]
@@ -76,8 +76,8 @@ class SeededDataset(Dataset[Batch]):
     is the same in any process or worker and at any time, and nothing outside notices.
 
     Args:
-        dataset: Draws from torch's global generator, if at all.
-        seed: Together with epoch and index, decides the random numbers.
+        dataset: draws from torch's global generator, if at all.
+        seed: together with epoch and index, decides the random numbers.
     """
 
     def __init__(self, dataset: Dataset[Batch], seed: int) -> None:

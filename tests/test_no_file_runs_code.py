@@ -17,7 +17,7 @@ from PIL import Image
 from datamodules.errors import DataError
 from datamodules.reading.decoded_image_cache import DecodedImageCache
 from datamodules.reading.image_files import read_rgb
-from lightning_modules.evaluation.map_files import MapError, pair_maps, read_pair
+from lightning_modules.evaluation.map_files import pair_maps, read_pair
 from lightning_modules.main import main
 from lightning_modules.metrics.per_image_files import read_per_image_scores
 from lightning_modules.runs.results import ResultsError, read_results
@@ -181,7 +181,7 @@ def test_no_pickle_is_executed_in_parquet(tmp_path: Path, trace: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow")
     from pyarrow import parquet
 
-    from datamodules.prepare import open_source
+    from datamodules.prepare.unpack import make_plan
 
     payload = pickle.dumps(Execute(trace))
     folder = tmp_path / "test"
@@ -189,11 +189,11 @@ def test_no_pickle_is_executed_in_parquet(tmp_path: Path, trace: Path) -> None:
     columns = {name: [{"bytes": payload, "path": "a.png"}] for name in ("rgb", "depth", "gt")}
     table = pyarrow.table({**columns, "name": ["a.png"]}, metadata={"huggingface": payload[:0]})
     parquet.write_table(table, folder / "a.parquet")
-    with pytest.raises(DataError, match="its bytes are no image"):
-        open_source(folder, tmp_path / "output").list_files()
+    with pytest.raises(DataError, match="cannot be decoded"):
+        make_plan(folder, "NLPR", "test")
     (folder / "a.parquet").write_bytes(payload)
     with pytest.raises(DataError, match=r"a\.parquet"):
-        open_source(folder, tmp_path / "output").list_files()
+        make_plan(folder, "NLPR", "test")
     assert not trace.exists()
 
 
@@ -234,7 +234,7 @@ def test_no_image_is_handed_to_another_program(
     with pytest.raises(DataError, match="no image format that is known"):
         read_rgb(tmp_path / "GT" / f"a.{suffix}")
     (pair,) = pair_maps("SET", tmp_path / "maps", tmp_path / "GT", allow_missing=False).pairs
-    with pytest.raises(MapError, match="cannot be read as an image"):
+    with pytest.raises(DataError, match="no image format that is known"):
         read_pair(*pair[1:])
     assert not trace.exists()
     with contextlib.suppress(Exception), Image.open(pair[1]) as image:

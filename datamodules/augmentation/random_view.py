@@ -50,8 +50,8 @@ def render(image: NDArray, view: RandomView, size: int) -> NDArray:
 
     Args:
         image: `(H, W)` or `(H, W, C)`, uint8 or float32.
-        view: Of an image of this size.
-        size: Side of the square output in pixels.
+        view: of an image of this size.
+        size: side of the square output in pixels.
 
     Returns:
         `(size, size)` or `(size, size, C)`, of the type of the image.

@@ -31,8 +31,8 @@ class TrainTransform:
     turned view shows beyond the image is black, and as far as can be.
 
     Args:
-        image_size: Side of the square output in pixels.
-        change_depth: Changes the values of the depth map, after geometry.
+        image_size: side of the square output in pixels.
+        change_depth: changes the values of the depth map, after geometry.
 
     >>> rgb, depth, mask = TrainTransform(image_size=32)(
     ...     torch.zeros(3, 48, 64, dtype=torch.uint8), torch.zeros(1, 48, 64),
@@ -73,7 +73,7 @@ class EvalTransform:
     """Resize the RGB image, the depth map and the mask.
 
     Args:
-        image_size: Side of the square output in pixels.
+        image_size: side of the square output in pixels.
     """
 
     def __init__(self, image_size: int) -> None:

@@ -1,13 +1,12 @@
 """Check all data sets below a folder."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -28,15 +27,13 @@ class DatasetReport:
     """What was seen in a data set.
 
     Attributes:
-        dataset: Which one, and what the catalogue knows of it.
-        samples: Its complete samples.
+        dataset: which one, and what the catalogue knows of it.
+        samples: its complete samples.
         declared_near: `bright` or `dark`, of the catalogue or as the data module assumes of others;
             `None` if the catalogue does not know, or the second modality is not depth.
-        polarity: As estimated.
-        sizes: Numbers of RGB images by `(height, width)`.
-        depth_modes: Numbers of depth maps by how they are stored.
-        mask_values: Numbers of masks by their values.
-        findings: What was found, in the order of the files.
+        polarity: as estimated.
+        sizes, depth_modes, mask_values: numbers of files of each kind.
+        findings: what was found, in the order of the files.
     """
 
     dataset: FoundDataset
@@ -62,13 +59,7 @@ class DatasetReport:
 
 @dataclass
 class DataReport:
-    """What was seen below a root.
-
-    Attributes:
-        root: The folder.
-        datasets: One report for each data set.
-        other_findings: What concerns no single data set, such as pairs of duplicates.
-    """
+    """What was seen below a root; `other_findings` concern no single data set, as duplicates do."""
 
     root: Path
     datasets: list[DatasetReport]
@@ -90,12 +81,12 @@ def check_root(root: Path, num_workers: int = 0, track: Track | None = None) -> 
     """Find, pair and read every file of all data sets below a folder.
 
     Args:
-        root: The folder.
-        num_workers: Processes that read beside this one; with 0, this one does it.
-        track: Is given the inspections as they come, and their number; for a progress bar.
+        root: the folder.
+        num_workers: processes that read beside this one; with 0, this one does it.
+        track: is given the inspections as they come, and their number; for a progress bar.
 
     Raises:
-        DataError: If the root is no folder, or there is no data set below it.
+        DataError: the root is no folder, or there is no data set below it.
     """
     datasets, other_findings = find_datasets(root)
     if not datasets and not other_findings:
@@ -110,7 +101,7 @@ def check_root(root: Path, num_workers: int = 0, track: Track | None = None) -> 
         for sample in samples
     ]
     with _mapper(num_workers) as mapper:
-        results: Iterable[Inspection] = mapper(jobs)
+        results = mapper(inspect_sample, *zip(*jobs, strict=True)) if jobs else []
         inspections = list(track(results, len(jobs)) if track else results)
     reports: list[DatasetReport] = []
     remaining = iter(inspections)
@@ -128,20 +119,16 @@ def _is_depth(dataset: FoundDataset) -> bool:
 
 
 @contextmanager
-def _mapper(num_workers: int) -> Iterator[Callable[[Sequence[Any]], Iterable[Inspection]]]:
+def _mapper(num_workers: int) -> Iterator[Callable[..., Iterable[Inspection]]]:
     if num_workers == 0:
-        yield partial(map, _inspect)
+        yield map
         return
     # One thread each: workers are the parallelism.
     executor = ProcessPoolExecutor(num_workers, initializer=torch.set_num_threads, initargs=(1,))
     try:
-        yield partial(executor.map, _inspect, chunksize=4)
+        yield partial(executor.map, chunksize=4)
     finally:
         executor.shutdown(cancel_futures=True)
-
-
-def _inspect(job: tuple[str, PairedFiles, bool]) -> Inspection:
-    return inspect_sample(*job)
 
 
 def _report_on(
@@ -187,7 +174,9 @@ def _check_polarity(report: DatasetReport) -> list[Finding]:
     dataset, polarity, declared = report.dataset, report.polarity, report.declared_near
     if polarity.near is None or declared is None or polarity.near == declared:
         return []
-    source = "the catalogue says" if dataset.entry else "assumed of data sets not in the catalogue"
+    source = "what the catalogue says"
+    if not dataset.entry:
+        source = "assumed of data sets not in the catalogue"
     remedy = (
         f"add {dataset.name} to --data.near_dark_sets (which replaces its default)"
         if polarity.near == "dark"
@@ -196,8 +185,8 @@ def _check_polarity(report: DatasetReport) -> list[Finding]:
     message = (
         f"{show(dataset.subfolders['depth'][0])}: near is {polarity.near} in these depth maps "
         f"(confidence {polarity.confidence:.3f}, {polarity.num_votes} images), but {declared} is "
-        f"what {source}: look at the contact sheet, then {remedy}, or invert the files"
-    ).replace("is what assumed", "is assumed")
+        f"{source}: look at the contact sheet, then {remedy}, or invert the files"
+    )
     return [Finding(dataset.label, "polarity", message)]
 
 

@@ -22,9 +22,9 @@ class Fingerprint(NamedTuple):
     """What is kept of an image to recognise it.
 
     Attributes:
-        bits: Whether each cell of a coarse grey image is brighter than its right and its lower
+        bits: whether each cell of a coarse grey image is brighter than its right and its lower
             neighbour; float32, -1 or 1.
-        thumbnail: A coarse grey image with mean 0 and norm 1 (or 0 if it is constant), float32.
+        thumbnail: a coarse grey image with mean 0 and norm 1 (or 0 if it is constant), float32.
     """
 
     bits: NDArray[np.float32]

@@ -28,12 +28,12 @@ class FoundDataset(NamedTuple):
     """A data set below a root.
 
     Attributes:
-        label: Its path below the root, `.` for the root itself.
-        folder: Its folder.
-        name: Its name: the last part of the path that is not merely `train` or `test`.
+        label: its path below the root, `.` for the root itself.
+        folder: its folder.
+        name: its name: the last part of the path that is not merely `train` or `test`.
         split: `train` or `test`, by its path or else by the catalogue; `None` if neither tells.
-        entry: What the catalogue knows of it.
-        subfolders: Candidates for the folders `rgb`, `depth` and `mask`; one each, if all is well.
+        entry: what the catalogue knows of it.
+        subfolders: candidates for the folders `rgb`, `depth` and `mask`; one each, if all is well.
     """
 
     label: str
@@ -51,7 +51,7 @@ def find_datasets(root: Path) -> tuple[list[FoundDataset], list[Finding]]:
     catalogue knows its name.
 
     Raises:
-        DataError: If the root is no folder that can be read.
+        DataError: the root is no folder that can be read.
     """
     if not os.path.isdir(root):
         raise DataError(f"{show(root)}: no such folder, expected one that holds data sets")

@@ -11,10 +11,10 @@ class Finding(NamedTuple):
     """One thing that a check found.
 
     Attributes:
-        dataset: Path of the data set below the root that was checked; empty for the root itself.
-        kind: A word for what is wrong, such as `unreadable`, `size` or `polarity`.
-        message: Names the file, says what is wrong with it and what to do; one line.
-        is_error: Whether it must be mended; what was only noticed is handled as the message says.
+        dataset: path of the data set below the root that was checked; empty for the root itself.
+        kind: a word for what is wrong, such as `unreadable`, `size` or `polarity`.
+        message: names the file, says what is wrong with it and what to do; one line.
+        is_error: whether it must be mended; what was only noticed is handled as the message says.
     """
 
     dataset: str

@@ -15,23 +15,10 @@ from datamodules.check.polarity import separation
 from datamodules.errors import DataError
 from datamodules.reading.dataset_folder import PairedFiles
 from datamodules.reading.depth_maps import DepthReader, ImageReader
-from datamodules.reading.image_files import (
-    exif_orientation,
-    open_image,
-    read_mask,
-    read_rgb,
-    read_size,
-)
+from datamodules.reading.image_files import read_mask, read_rgb
+from datamodules.reading.open_image import exif_orientation, open_image, read_size
+from datamodules.rgbd_saliency_dataset import describe_size
 
-_SUFFIXES = {
-    "JPEG": (".jpg", ".jpeg"),
-    "MPO": (".jpg", ".jpeg"),
-    "PNG": (".png",),
-    "BMP": (".bmp",),
-    "TIFF": (".tif", ".tiff"),
-}
-# Channels of a grey image that was stored in colour differ by this much at most, in 8-bit steps.
-_MAX_CHANNEL_DIFFERENCE = 8
 # A mask inside the other way round reaches most of the border; few objects do.
 _MAX_BORDER_FRACTION = 0.9
 
@@ -40,13 +27,13 @@ class Inspection(NamedTuple):
     """What was seen in a sample.
 
     Attributes:
-        name: Its stem.
-        findings: What is wrong.
+        name: its stem.
+        findings: what is wrong.
         size: `(height, width)` of the RGB image, `None` if it cannot be read.
-        depth_mode: How depth is stored, such as `8-bit` or `16-bit`; empty if it cannot be read.
+        depth_mode: how depth is stored, such as `8-bit` or `16-bit`; empty if it cannot be read.
         mask_values: `0, 255`, `0, 1`, or `soft` for others; empty if it cannot be read.
-        separation: See `polarity.separation`; `None` if the sample cannot tell.
-        fingerprint: Of the RGB image, `None` if it cannot be read.
+        separation: see `polarity.separation`; `None` if the sample cannot tell.
+        fingerprint: of the RGB image, `None` if it cannot be read.
     """
 
     name: str
@@ -62,9 +49,9 @@ def inspect_sample(label: str, sample: PairedFiles, is_depth: bool) -> Inspectio
     """Read the three files as a data module does, and more closely.
 
     Args:
-        label: Path of the data set, for the findings.
-        sample: The files; the mask is not `None`.
-        is_depth: Whether the second modality is depth; otherwise it may be constant nowhere but
+        label: path of the data set, for the findings.
+        sample: the files; the mask is not `None`.
+        is_depth: whether the second modality is depth; otherwise it may be constant nowhere but
             is not asked for polarity.
     """
     findings: list[Finding] = []
@@ -91,8 +78,10 @@ def inspect_sample(label: str, sample: PairedFiles, is_depth: bool) -> Inspectio
             _check_container(path, report)
     size = None if rgb is None else read_size(sample.rgb)
     for path, image, what in ((sample.depth, depth, "depth map"), (sample.mask, mask, "mask")):
-        if image is not None and size is not None and tuple(image.shape[-2:]) != size:
-            _report_size(path, tuple(image.shape[-2:]), what, sample.rgb, size, report)
+        if image is not None and size is not None:
+            own = (image.shape[-2], image.shape[-1])
+            if problem := describe_size(path, what, own, sample.rgb, size):
+                report("size", problem)
 
     if rgb is not None and rgb.min() == rgb.max():
         report("constant", f"{sample.rgb}: the image is constant: replace it, or remove the sample")
@@ -114,8 +103,9 @@ def inspect_sample(label: str, sample: PairedFiles, is_depth: bool) -> Inspectio
 
 def _check_container(path: Path, report: Report) -> None:
     with open_image(path, header_only=True) as image:
-        suffixes = _SUFFIXES.get(image.format or "", ())
-        if path.suffix.lower() not in suffixes:
+        # Of a stereo camera's MPO, the first picture is read, as of a JPEG.
+        named = Image.registered_extensions().get(path.suffix.lower())
+        if named != ("JPEG" if image.format == "MPO" else image.format):
             report(
                 "format",
                 f"{path}: holds {image.format} under the name of another format; it is read by its "
@@ -131,26 +121,6 @@ def _check_container(path: Path, report: Report) -> None:
             )
 
 
-def _report_size(
-    path: Path,
-    size: tuple[int, ...],
-    what: str,
-    rgb: Path,
-    expected: tuple[int, int],
-    report: Report,
-) -> None:
-    remedy = "resize it"
-    if what == "depth map":
-        remedy += ", or give --data.resize_depth=true"
-    if size == expected[::-1]:
-        remedy = f"turn it, or take EXIF data out of {rgb.name} if that turns it wrongly"
-    report(
-        "size",
-        f"{path}: the {what} has {size[0]} × {size[1]} pixels (height × width), expected "
-        f"{expected[0]} × {expected[1]} as in {rgb.parent.name}/{rgb.name}: {remedy}",
-    )
-
-
 def _check_depth(path: Path, depth: NDArray[np.float32], is_depth: bool, report: Report) -> None:
     what = "depth map" if is_depth else "thermal image"
     if depth.min() == depth.max():
@@ -164,15 +134,6 @@ def _check_depth(path: Path, depth: NDArray[np.float32], is_depth: bool, report:
             f"{path}: the depth map holds two values only, as a mask does: check that it lies in "
             "the right folder",
         )
-    with open_image(path) as image:
-        if image.mode in ("RGB", "RGBA", "P", "CMYK", "YCbCr"):
-            channels = np.asarray(image.convert("RGB"), np.int16)
-            if np.ptp(channels, axis=-1).max() > _MAX_CHANNEL_DIFFERENCE:
-                report(
-                    "content",
-                    f"{path}: the depth map is in colours, whose order of depths is not that of "
-                    "their brightness: store depth itself, in grey",
-                )
 
 
 def _check_mask(path: Path, mask: NDArray[np.bool_], report: Report) -> None:

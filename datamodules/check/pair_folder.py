@@ -10,11 +10,10 @@ from datamodules.errors import DataError
 from datamodules.reading.dataset_folder import (
     ImageFolder,
     PairedFiles,
-    describe_duplicates,
-    describe_empty,
-    describe_unprintable,
+    describe_ambiguous,
     find_near_miss,
     list_folder,
+    list_problems,
     read_image_folder,
     show,
 )
@@ -33,7 +32,11 @@ def pair_folder(dataset: FoundDataset) -> tuple[list[PairedFiles], list[Finding]
     folders: dict[str, Path] = {}
     for kind, candidates in dataset.subfolders.items():
         if len(candidates) != 1:
-            report("folder", _describe_candidates(dataset.folder, kind, candidates))
+            message = f"{show(dataset.folder)}: no folder {_NAMES[kind]}, nor an alias: "
+            message += "add or rename it"
+            if names := [path.name for path in candidates]:
+                message = describe_ambiguous(dataset.folder, _NAMES[kind], names)
+            report("folder", message)
             continue
         folders[kind] = candidates[0]
         try:
@@ -48,10 +51,10 @@ def pair_folder(dataset: FoundDataset) -> tuple[list[PairedFiles], list[Finding]
         # Where a whole folder is missing or empty, that was said already.
         if not paths:
             continue
-        names = list_folder(folders[kind])
+        entries = list_folder(folders[kind])
         for stem in stems:
             if stem not in paths:
-                near_miss = find_near_miss(stem, names)
+                near_miss = find_near_miss(stem, entries)
                 partner = next(other[stem] for other in files.values() if stem in other)
                 report(
                     "unpaired",
@@ -68,24 +71,9 @@ def pair_folder(dataset: FoundDataset) -> tuple[list[PairedFiles], list[Finding]
     return samples, findings
 
 
-def _describe_candidates(folder: Path, kind: str, candidates: list[Path]) -> str:
-    if candidates:
-        names = " and ".join(path.name for path in candidates)
-        return (
-            f"{show(folder)}: {names} both hold {_NAMES[kind]} images, expected one folder of "
-            "them: move the other one away"
-        )
-    return f"{show(folder)}: no folder {_NAMES[kind]}, nor an alias of it: add or rename it"
-
-
 def _report_listing(folder: Path, listing: ImageFolder, report: Report) -> None:
-    if listing.unprintable:
-        report("name", describe_unprintable(folder, listing.unprintable))
-    if not listing.images:
-        report("empty", describe_empty(folder, listing))
-    duplicates = {stem: paths for stem, paths in listing.images.items() if len(paths) > 1}
-    for stem, paths in duplicates.items():
-        report("unpaired", describe_duplicates(folder, {stem: paths}))
+    for kind, message in list_problems(folder, listing):
+        report(kind, message)
     for path in listing.ignored:
         report("ignored", f"{show(path)}: not of an accepted format, ignored: move it away", False)
     if listing.hidden:

@@ -37,9 +37,9 @@ class Polarity(NamedTuple):
 
     Attributes:
         near: `bright`, `dark`, or `None` where the images do not tell.
-        confidence: Probability of the more probable polarity, in [0.5, 1].
-        agreement: Part of the clear votes that agree with it, in [0, 1]; 1 if there are none.
-        num_votes: Images that could vote.
+        confidence: probability of the more probable polarity, in [0.5, 1].
+        agreement: part of the clear votes that agree with it, in [0, 1]; 1 if there are none.
+        num_votes: images that could vote.
     """
 
     near: str | None

@@ -3,6 +3,7 @@
 import os
 import unicodedata
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,20 +16,15 @@ THERMAL_FOLDERS = ("T", "thermal", "Thermal", "IR")
 NIR_FOLDERS = ("NIR", "nir")
 MASK_FOLDERS = ("GT", "gt", "mask", "masks")
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".jp2", ".pgm", ".ppm", ".webp")
 
 _NUM_NAMES_SHOWN = 3
 
 
 class PairedFiles(NamedTuple):
-    """The files of one sample.
+    """The files of one sample, `name` being the stem of all of them.
 
-    Attributes:
-        dataset: Name of the data set.
-        name: File stem, the same for all files of the sample.
-        rgb: Colour image.
-        depth: Depth map, or image of another second modality.
-        mask: Ground truth, `None` where there is none.
+    `depth` may be the image of another second modality; `mask` is `None` where there is none.
     """
 
     dataset: str
@@ -50,16 +46,16 @@ def pair_files(
     keep. Files whose extension is not one of `EXTENSIONS`, and hidden files, are ignored.
 
     Args:
-        dataset: Name of the data set, for the samples to bear.
-        folder: Holds the folders `RGB`, `depth` and `GT`, or one alias of each.
-        mask_is_optional: Whether the mask folder may be missing. If it is there, it is paired.
-        second_folders: Names in use for the folder of the second modality, the first of them ours.
+        dataset: name of the data set, for the samples to bear.
+        folder: holds the folders `RGB`, `depth` and `GT`, or one alias of each.
+        mask_is_optional: whether the mask folder may be missing. If it is there, it is paired.
+        second_folders: names in use for the folder of the second modality, the first of them ours.
 
     Returns:
         The samples, sorted by stem.
 
     Raises:
-        DataError: If a folder is missing, unreadable or ambiguous, holds no images, two of one
+        DataError: a folder is missing, unreadable or ambiguous, holds no images, two of one
             stem or a name that no text can show, or if a stem is not in every folder.
     """
     # Unlike is_dir of a Path, false for a folder that may not be looked into.
@@ -69,12 +65,12 @@ def pair_files(
             f"{second_folders[0]} and GT: check the name and --data.root. "
             f"{_describe_folders(folder.parent)}"
         )
-    rgb = _images_by_stem(_find_subfolder(folder, RGB_FOLDERS))
-    depth = _images_by_stem(_find_subfolder(folder, second_folders))
+    rgb = images_by_stem(_find_subfolder(folder, RGB_FOLDERS))
+    depth = images_by_stem(_find_subfolder(folder, second_folders))
     _check_paired(folder, rgb, depth)
     masks: dict[str, Path] = {}
     if not mask_is_optional or _matching_subfolders(folder, MASK_FOLDERS):
-        masks = _images_by_stem(_find_subfolder(folder, MASK_FOLDERS))
+        masks = images_by_stem(_find_subfolder(folder, MASK_FOLDERS))
         _check_paired(folder, rgb, masks)
     return [
         PairedFiles(dataset, stem, rgb[stem], depth[stem], masks.get(stem)) for stem in sorted(rgb)
@@ -85,7 +81,7 @@ def list_folder(folder: Path) -> list[Path]:
     """Return what a folder holds, sorted by name.
 
     Raises:
-        DataError: If it cannot be read.
+        DataError: it cannot be read.
     """
     try:
         return sorted(folder.iterdir())
@@ -128,11 +124,16 @@ def _find_subfolder(folder: Path, aliases: tuple[str, ...]) -> Path:
             f"add or rename it. {_describe_folders(folder)}{_describe_others(folder, aliases)}"
         )
     if len(found) > 1:
-        raise DataError(
-            f"{folder}: {' and '.join(found)} both hold {aliases[0]} images, expected one folder "
-            "of them: move the other one away"
-        )
+        raise DataError(describe_ambiguous(folder, aliases[0], found))
     return folder / found[0]
+
+
+def describe_ambiguous(folder: Path, kind: str, names: list[str]) -> str:
+    """Return the error of several folders of one kind."""
+    return (
+        f"{show(folder)}: {' and '.join(names)} both hold {kind} images, expected one folder of "
+        "them: move the other one away"
+    )
 
 
 def _describe_others(folder: Path, aliases: tuple[str, ...]) -> str:
@@ -149,10 +150,10 @@ class ImageFolder(NamedTuple):
     """What lies in a folder of images.
 
     Attributes:
-        images: The files of each stem; one each, if all is well.
-        ignored: Files and folders of other or no extension. Hidden files are not among them.
-        hidden: Hidden files, and those that Windows leaves (`Thumbs.db`, `desktop.ini`).
-        unprintable: Names that hold line breaks, control characters or undecodable bytes.
+        images: the files of each stem; one each, if all is well.
+        ignored: files and folders of other or no extension. Hidden files are not among them.
+        hidden: hidden files, and those that Windows leaves (`Thumbs.db`, `desktop.ini`).
+        unprintable: names that hold line breaks, control characters or undecodable bytes.
     """
 
     images: dict[str, list[Path]]
@@ -165,7 +166,7 @@ def read_image_folder(folder: Path) -> ImageFolder:
     """List the images of a folder by stem; see `pair_files` for what is an image.
 
     Raises:
-        DataError: If the folder cannot be read.
+        DataError: the folder cannot be read.
     """
     images = defaultdict(list)
     ignored, hidden, unprintable = [], [], []
@@ -182,56 +183,54 @@ def read_image_folder(folder: Path) -> ImageFolder:
     return ImageFolder(dict(images), ignored, hidden, unprintable)
 
 
-def _images_by_stem(folder: Path) -> dict[str, Path]:
+def images_by_stem(folder: Path) -> dict[str, Path]:
+    """Return the images of a folder by stem; see `pair_files` for what is an image.
+
+    Raises:
+        DataError: the folder cannot be read, holds no images, two of one stem, or a name that no
+            text can show.
+    """
     listing = read_image_folder(folder)
-    if listing.unprintable:
-        raise DataError(describe_unprintable(folder, listing.unprintable))
-    if not listing.images:
-        raise DataError(describe_empty(folder, listing))
-    duplicates = {stem: paths for stem, paths in listing.images.items() if len(paths) > 1}
-    if duplicates:
-        raise DataError(describe_duplicates(folder, duplicates))
+    problems = [message for _, message in list_problems(folder, listing)]
+    if problems:
+        more = f" ({len(problems) - 1} more: see mutualformer data check)" if problems[1:] else ""
+        raise DataError(f"{problems[0]}{more}")
     return {stem: paths[0] for stem, paths in listing.images.items()}
 
 
-def describe_unprintable(folder: Path, paths: list[Path]) -> str:
-    """Return the error of names that no text can show."""
-    names = _shorten([show(path.name) for path in paths])
-    return (
-        f"{folder}: {len(paths)} name(s) with line breaks, control characters or undecodable bytes "
-        f"({names}), which no result file can hold: rename them"
-    )
-
-
-def describe_empty(folder: Path, listing: ImageFolder) -> str:
-    """Return the error of a folder without images."""
-    found = _shorten([show(path.name) for path in listing.ignored])
-    return (
-        f"{folder}: no images; expected files ending in {' '.join(EXTENSIONS)}: check that the "
-        f"data set was unpacked here{f'. Found: {found}' if found else ''}"
-    )
-
-
-def describe_duplicates(folder: Path, duplicates: dict[str, list[Path]]) -> str:
-    """Return the error of stems that several files of a folder share."""
-    names = [" and ".join(ascii_unless_distinct(paths)) for paths in duplicates.values()]
-    return (
-        f"{folder}: {len(duplicates)} stem(s) with several files ({_shorten(names)}), expected one "
-        "file per stem: remove the others"
-    )
-
-
-def ascii_unless_distinct(paths: list[Path]) -> list[str]:
-    """Return names, with escapes where two would look the same (composed and decomposed)."""
-    seen = {unicodedata.normalize("NFC", path.name) for path in paths}
-    return [path.name if len(seen) == len(paths) else ascii(path.name) for path in paths]
+def list_problems(folder: Path, listing: ImageFolder) -> Iterator[tuple[str, str]]:
+    """Yield what keeps a folder of images from being used: a word for it, and a message."""
+    if listing.unprintable:
+        names = shorten([show(path.name) for path in listing.unprintable])
+        yield (
+            "name",
+            f"{folder}: {len(listing.unprintable)} name(s) with line breaks, control characters or "
+            f"undecodable bytes ({names}), which no result file can hold: rename them",
+        )
+    if not listing.images:
+        found = shorten([show(path.name) for path in listing.ignored])
+        yield (
+            "empty",
+            f"{folder}: no images; expected files ending in {' '.join(EXTENSIONS)}: check that the "
+            f"data set was unpacked here{f'. Found: {found}' if found else ''}",
+        )
+    for paths in listing.images.values():
+        if len(paths) > 1:
+            # Escaped where two would look the same, composed and decomposed.
+            alike = len({unicodedata.normalize("NFC", path.name) for path in paths}) < len(paths)
+            names = " and ".join(ascii(path.name) if alike else path.name for path in paths)
+            yield (
+                "unpaired",
+                f"{folder}: 1 stem with several files ({names}), expected one file per stem: "
+                "remove the others",
+            )
 
 
 def _check_paired(folder: Path, rgb: dict[str, Path], other: dict[str, Path]) -> None:
     rgb_folder, other_folder = next(iter(rgb.values())).parent, next(iter(other.values())).parent
     problems = [
         f"{len(missing)} of {len(having)} stem(s) of {here.name}/ missing in {there.name}/ "
-        f"({_shorten(_with_near_misses(sorted(missing), there))})"
+        f"({shorten(_with_near_misses(sorted(missing), there))})"
         for having, missing, here, there in (
             (rgb, rgb.keys() - other.keys(), rgb_folder, other_folder),
             (other, other.keys() - rgb.keys(), other_folder, rgb_folder),
@@ -271,6 +270,7 @@ def find_near_miss(stem: str, paths: list[Path]) -> str:
     return ""
 
 
-def _shorten(names: list[str]) -> str:
+def shorten(names: list[str]) -> str:
+    """Join the first few of many names, and say how many more there are."""
     more = len(names) - _NUM_NAMES_SHOWN
     return ", ".join(names[:_NUM_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -29,7 +29,7 @@ class DecodedImageCache:
     A file counts as changed if its size or its time of modification did.
 
     Args:
-        folder: Where the arrays are; it is created.
+        folder: where the arrays are; it is created.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -39,15 +39,15 @@ class DecodedImageCache:
         """Return what `decode(path, *arguments)` does, from the cache if it is there.
 
         Args:
-            decode: Reads the file; its name is part of the key.
-            path: The image file.
-            arguments: More of them, also part of the key.
+            decode: reads the file; its name is part of the key.
+            path: the image file.
+            arguments: more of them, also part of the key.
 
         Returns:
             The array. It may be changed: the changes stay in this process.
 
         Raises:
-            DataError: If the array cannot be stored; and whatever `decode` raises.
+            DataError: the array cannot be stored; and whatever `decode` raises.
         """
         try:
             # Before decoding: a file that changes meanwhile is decoded again the next time.

@@ -31,18 +31,18 @@ class DepthReader:
     set to the far end. Maps of 16 bits and floats come from sensors, with 0 for "no reading".
 
     Args:
-        near_dark_sets: Names of the data sets whose maps store near as dark; they are inverted. By
+        near_dark_sets: names of the data sets whose maps store near as dark; they are inverted. By
             default those of which the catalogue says so.
-        invalid_depth: Which stored values are holes: `"none"`, `"zero"`, `"max"` (the largest that
+        invalid_depth: which stored values are holes: `"none"`, `"zero"`, `"max"` (the largest that
             the type of the file holds, 255 or 65535), `"both"`, or `"auto"`: none in files of 8
             bits, zero in all others. Or a mapping from names of data sets to one of these, `"auto"`
             for those not in it. Values that are not finite are holes unless it is `"none"`.
-        depth_range: The stored values that become the two ends, `(low, high)` in the unit of the
+        depth_range: the stored values that become the two ends, `(low, high)` in the unit of the
             file; values beyond are clipped. By default the smallest and the largest valid value
             of each map.
 
     Raises:
-        ValueError: If an argument is none of these.
+        ValueError: an argument is none of these.
 
     >>> read_depth = DepthReader(near_dark_sets=["SSD"], invalid_depth={"Kinect": "zero"})
     """
@@ -64,6 +64,7 @@ class DepthReader:
         self.near_dark_sets = None if near_dark_sets is None else frozenset(near_dark_sets)
         self.invalid_depth = invalid_depth
         self.depth_range = depth_range
+        self.channels = 1
 
     def __call__(self, path: Path, dataset: str, cache: DecodedImageCache | None = None) -> Tensor:
         """Read the map of a sample of a data set, through a cache if there is one.
@@ -72,15 +73,15 @@ class DepthReader:
             float32 `(1, H, W)` in [0, 1]; all zeros if no two different depths are left.
 
         Raises:
-            DataError: If the file cannot be read, is coloured, or holds values that are not finite
+            DataError: the file cannot be read, is coloured, or holds values that are not finite
                 where `invalid_depth` is `"none"`.
         """
         choice = self.invalid_depth
         if not isinstance(choice, str):
             choice = choice.get(dataset, "auto")
-        values = read_through(cache, read_values, path, 1, choice == "none")
+        values = read_through(cache, read_values, path, self.channels, choice == "none")
         near_dark = self.is_near_dark(dataset)
-        if values.dtype != np.uint8 or choice not in ("auto", "none"):
+        if values.dtype != np.uint8 or len(values) > 1 or choice not in ("auto", "none"):
             return torch.from_numpy(self._normalise(values, choice, near_dark))
         # Where all pixels are valid, only the ends of the range matter, and every pixel of a level
         # becomes the same: a tenth of the time.
@@ -102,37 +103,20 @@ class DepthReader:
         return dataset in self.near_dark_sets
 
 
-class ImageReader:
-    """Read images of a second modality that is not depth, such as thermal or near-infrared.
+class ImageReader(DepthReader):
+    """Read images of a second modality without polarity and holes, as thermal or near-infrared.
+
+    They are float32 `(channels, H, W)` in [0, 1]; all zeros if the image is constant.
 
     Args:
-        channels: 1 or 3 channels to return. A file of one channel is repeated.
-        value_range: The stored values that become 0 and 1; by default the smallest and the largest
+        channels: 1 or 3 channels to return; a file of one channel is repeated.
+        value_range: the stored values that become 0 and 1; by default the smallest and the largest
             value of each image, over all channels.
-
-    Raises:
-        ValueError: If an argument is none of these.
     """
 
     def __init__(self, channels: int = 1, value_range: tuple[float, float] | None = None) -> None:
-        check_range(value_range)
+        super().__init__((), "none", value_range)
         self.channels = channels
-        self.value_range = value_range
-
-    def __call__(self, path: Path, dataset: str, cache: DecodedImageCache | None = None) -> Tensor:
-        """Read the image of a sample of a data set, through a cache if there is one.
-
-        Returns:
-            float32 `(channels, H, W)` in [0, 1]; all zeros if the image is constant.
-
-        Raises:
-            DataError: If the file cannot be read, holds values that are not finite, or is
-                coloured where one channel is asked for.
-        """
-        values = read_through(cache, read_values, path, self.channels)
-        valid = np.ones_like(values, bool)
-        scaled = scale_to_unit_range(values, valid, self.value_range)
-        return torch.from_numpy(scaled.astype(np.float32))
 
 
 def check_range(value_range: tuple[float, float] | None) -> None:

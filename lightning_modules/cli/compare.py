@@ -1,9 +1,10 @@
-"""`mutualformer compare`: is a difference in scores real? Importing this does not import torch."""
+"""`mutualformer compare`: is a difference in scores real?"""
 
 import json
 from argparse import Namespace
 from pathlib import Path
 
+from lightning_modules.cli.output import wide_console, write_output
 from lightning_modules.cli.parser import PlainParser, integer_of_at_least, path_ending_in
 from lightning_modules.runs.run_folder import RunFolder
 from mutualformer.errors import UserError
@@ -45,9 +46,6 @@ def _parse(arguments: list[str]) -> Namespace:
 
 
 def _compare(options: Namespace) -> None:
-    from rich.console import Console
-
-    from datamodules.files import write_atomically
     from lightning_modules.evaluation.paired_bootstrap import compare_scores
     from lightning_modules.metrics.per_image_files import read_per_image_scores
     from lightning_modules.report.comparison_report import collect_comparison, print_comparison
@@ -57,14 +55,10 @@ def _compare(options: Namespace) -> None:
     differences = compare_scores(a, b, options.resamples)
     comparison = collect_comparison(str(paths[0]), str(paths[1]), a, b, differences)
     comparison["num_resamples"] = options.resamples
-    print_comparison(comparison, Console())
+    print_comparison(comparison, wide_console(100))
     if options.output:
         text = json.dumps(comparison, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-        try:
-            write_atomically(options.output, lambda file: file.write(text.encode()))
-        except OSError as error:
-            raise UserError(f"{options.output} cannot be written: {error.strerror}") from error
-        print(f"Wrote {options.output}")
+        write_output(options.output, text.encode())
 
 
 def _table_of(path: Path) -> Path:

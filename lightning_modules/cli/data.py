@@ -1,23 +1,15 @@
-"""`mutualformer data`: what data sets there are, and what is wrong with them on disk.
-
-Importing this does not import torch.
-"""
+"""`mutualformer data`: what data sets there are, and what is wrong with them on disk."""
 
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
 
 from lightning_modules.cli import data_prepare
+from lightning_modules.cli.output import wide_console, write_output
 from lightning_modules.cli.parser import PlainParser, integer_of_at_least, path_ending_in
 from lightning_modules.report.escape import escape_terminal
-from mutualformer.errors import UserError
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 _LIST_DESCRIPTION = """Print the catalogue of public data sets: other names, numbers of pairs,
 depth convention, terms, where to get them and what to cite.
@@ -52,15 +44,10 @@ def run(arguments: list[str]) -> int:
 
 def _usage() -> str:
     lines = [f"  {name:<9} {purpose}" for name, (_, purpose) in _SUBCOMMANDS.items()]
-    return "\n".join(
-        [
-            "usage: mutualformer data <subcommand> [options]",
-            "",
-            "subcommands:",
-            *lines,
-            "",
-            "mutualformer data <subcommand> --help lists the options of a subcommand.",
-        ]
+    return (
+        "usage: mutualformer data <subcommand> [options]\n\nsubcommands:\n"
+        + "\n".join(lines)
+        + "\n\nmutualformer data <subcommand> --help lists the options of a subcommand."
     )
 
 
@@ -68,17 +55,15 @@ def _run_list(arguments: list[str]) -> int:
     parser = PlainParser("data list", _LIST_DESCRIPTION)
     _add_output(parser, "write the catalogue, with all fields")
     options = parser.parse_args(arguments)
-    from rich.console import Console
-
     from datamodules.catalogue import read_catalogue
     from lightning_modules.report.data_tables import catalogue_json, catalogue_tables
 
     entries = read_catalogue()
-    console = _wide(Console())
+    console = wide_console(150)
     for table in catalogue_tables(entries):
         console.print(table)
     if options.output:
-        _write(options.output, catalogue_json(entries).encode())
+        write_output(options.output, catalogue_json(entries).encode())
     return 0
 
 
@@ -91,13 +76,10 @@ def _parse_check(arguments: list[str]) -> Namespace:
     parser = PlainParser("data check", _CHECK_DESCRIPTION)
     parser.add_argument("root", type=Path, metavar="ROOT")
     _add_output(parser, "write all findings and what was seen of each data set")
-    parser.add_argument(
-        "--contact-sheet",
-        type=path_ending_in(".png"),
-        metavar="FILE.png",
-        help="draw samples of every data set",
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    png = path_ending_in(".png")
+    add("--contact-sheet", type=png, metavar="FILE.png", help="draw samples of every data set")
+    add(
         "--workers",
         type=integer_of_at_least(0),
         default=min(8, os.cpu_count() or 1),
@@ -123,10 +105,8 @@ def _check(options: Namespace) -> int:
             options.workers,
             lambda inspections, total: progress.track(inspections, total, description="Reading"),
         )
-    outputs: dict[Path, bytes] = {}
-    if options.output:
-        outputs[options.output] = check_json(report).encode()
-    console = _wide(Console())
+    content = check_json(report).encode()
+    console = wide_console(150)
     console.print(check_table(report))
     findings = report.findings
     for finding in findings[:_MOST_SHOWN]:
@@ -137,11 +117,11 @@ def _check(options: Namespace) -> int:
         rest = len(findings) - _MOST_SHOWN
         print(f"… and {rest} more findings; --output FILE.json holds all of them")
     print(_summary(report.num_errors, len(findings)))
-    for path, content in outputs.items():
-        _write(path, content)
+    if options.output:
+        write_output(options.output, content)
     if options.contact_sheet:
         page = draw_contact_sheet(report)
-        _write_with(options.contact_sheet, partial(page.save, format="PNG"))
+        write_output(options.contact_sheet, partial(page.save, format="PNG"))
     return 1 if report.num_errors else 0
 
 
@@ -156,28 +136,8 @@ def _add_output(parser: PlainParser, purpose: str) -> None:
     parser.add_argument("--output", type=path_ending_in(".json"), metavar="FILE.json", help=purpose)
 
 
-def _wide(console: "Console") -> "Console":
-    if not console.is_terminal:
-        console.width = max(console.width, 150)
-    return console
-
-
-def _write(path: Path, content: bytes) -> None:
-    _write_with(path, lambda file: file.write(content))
-
-
-def _write_with(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    from datamodules.files import write_atomically
-
-    try:
-        write_atomically(path, write)
-    except OSError as error:
-        raise UserError(f"{error.filename} cannot be written: {error.strerror}") from error
-    print(f"Wrote {path}")
-
-
 _SUBCOMMANDS = {
     "list": (_run_list, "the public data sets that are known here"),
     "check": (_run_check, "what is wrong with the data sets below a folder"),
-    "prepare": (data_prepare.run, "pack data sets into one layout, verified"),
+    "prepare": (data_prepare.run, "unpack the hub's Parquet files into folders, verified"),
 }

@@ -1,13 +1,12 @@
-"""`mutualformer evaluate`: score saliency maps on disk. Importing this does not import torch."""
+"""`mutualformer evaluate`: score saliency maps on disk."""
 
 from argparse import Namespace
 from collections import Counter
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
+from lightning_modules.cli.output import unwritable_is_a_mistake, wide_console, write_output
 from lightning_modules.cli.parser import PlainParser, integer_of_at_least, path_ending_in
-from mutualformer.errors import UserError
 
 if TYPE_CHECKING:
     from lightning_modules.evaluation.map_files import MapSet
@@ -98,18 +97,13 @@ def _name_of(folder: Path) -> str:
 
 def _evaluate(options: Namespace) -> None:
     import torch
-    from rich.console import Console
 
-    from datamodules.files import write_atomically
     from lightning_modules.evaluation.map_files import pair_maps
     from lightning_modules.evaluation.score_maps import find_device, score_maps
     from lightning_modules.metrics.per_image_files import write_per_image_scores
     from lightning_modules.report.curves_figure import draw_curves
-    from lightning_modules.report.score_report import (
-        collect_results,
-        format_results,
-        terminal_table,
-    )
+    from lightning_modules.report.formats import print_table
+    from lightning_modules.report.score_report import collect_results, format_results, scores_table
 
     # Images are small: threads would wait for each other longer than they work; use --workers.
     torch.set_num_threads(1)
@@ -129,23 +123,13 @@ def _evaluate(options: Namespace) -> None:
     if options.curves:
         outputs[options.curves] = draw_curves(scores, results, options.curves.suffix)
 
-    console = Console()
-    if not console.is_terminal:
-        console.width = max(console.width, 120)
-    console.print(terminal_table(results))
-    try:
-        for path, content in outputs.items():
-            write_atomically(path, partial(_write, content))
-            print(f"Wrote {path}")
-        if options.per_image:
+    print_table(scores_table(results), wide_console(120))
+    for path, content in outputs.items():
+        write_output(path, content)
+    if options.per_image:
+        with unwritable_is_a_mistake():
             write_per_image_scores(options.per_image, scores, _unscored(map_sets))
-            print(f"Wrote {options.per_image}")
-    except OSError as error:
-        raise UserError(f"{error.filename} cannot be written: {error.strerror}") from error
-
-
-def _write(content: bytes, file: BinaryIO) -> None:
-    file.write(content)
+        print(f"Wrote {options.per_image}")
 
 
 def _unscored(map_sets: list["MapSet"]) -> list[tuple[str, str, str]]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lightning_modules.metrics import PerImageScores
 from lightning_modules.metrics.per_image_scores import dataset_scores
+from lightning_modules.metrics.score_names import LOWER_IS_BETTER
 from mutualformer.errors import UserError
 
 # The same resamples every time: a comparison is a fact about its inputs.
@@ -68,7 +69,8 @@ def compare_scores(
     if not datasets:
         raise UserError(
             f"no data set in common: A has {', '.join(dict.fromkeys(a.datasets))}, B has "
-            f"{', '.join(dict.fromkeys(b.datasets))}; expected scores of the same images"
+            f"{', '.join(dict.fromkeys(b.datasets))}, expected scores of the same images: score "
+            "both on what both have"
         )
     return {
         dataset: _compare_dataset(
@@ -91,10 +93,10 @@ def aligned(
         where = "A" if alone[0] in a.names else "B"
         raise UserError(
             f"{dataset}: {len(alone)} image(s) are scored in only one of A and B ({alone[0]} in "
-            f"{where}); expected the same images: score both on what both have"
+            f"{where}), expected the same images: score both on what both have"
         )
     if len(a) < 2:
-        raise UserError(f"{dataset}: one image only, which says nothing about others")
+        raise UserError(f"{dataset}: one image, expected 2 or more: it tells nothing of others")
     positions = {name: position for position, name in enumerate(b.names)}
     b = b.select([positions[name] for name in a.names])
     if a.counts and b.counts:
@@ -105,7 +107,7 @@ def aligned(
             first = a.names[int(differs.nonzero()[0])]
             raise UserError(
                 f"{dataset}: {int(differs.sum())} image(s) have another ground truth in A than in "
-                f"B ({first}); expected both scored against the same"
+                f"B ({first}), expected the same ones: score both anew"
             )
     return a, b
 
@@ -126,7 +128,7 @@ def _compare_dataset(
         low, high = interval(torch.cat(chunks))
         better = None
         if low > 0 or high < 0:
-            better = "b" if (low > 0) != (name == "mae") else "a"
+            better = "b" if (low > 0) != (name in LOWER_IS_BETTER) else "a"
         differences[name] = Difference(
             score_a[name].item(), score_b[name].item(), low, high, better
         )

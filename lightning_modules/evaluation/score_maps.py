@@ -34,7 +34,7 @@ def score_maps(
         The scores of all images, in the order of the sets.
 
     Raises:
-        MapError: a file cannot be scored.
+        DataError: a file cannot be scored.
     """
     jobs = [(map_set.name, *pair) for map_set in map_sets for pair in map_set.pairs]
     score = partial(_score_pickled, device=device)
@@ -61,7 +61,9 @@ def find_device(name: str) -> torch.device:
     # torch raises the last two for a device that its build does not support.
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"--device {name}: no such device here ({reason}); try cpu") from error
+        raise UserError(
+            f"--device {name}: no such device here ({reason}), expected one of torch: try cpu"
+        ) from error
     return device
 
 

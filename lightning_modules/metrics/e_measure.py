@@ -9,8 +9,8 @@ from lightning_modules.metrics.saliency_metric import SaliencyMetric, curve_scor
 _EPSILON = torch.finfo(torch.float64).eps
 
 
-def e_measure(prediction: Tensor, ground_truth: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute the E-measure of one pair at every threshold, and at the adaptive one.
+def e_measures(histograms: PairHistograms) -> tuple[Tensor, Tensor]:
+    """Compute the E-measure of B pairs at every threshold, and at the adaptive one.
 
     ``E = Σ ¼ (1 + ξ)² / (H W − 1)`` over pixels, ``ξ = 2 a b / (a² + b²)``, with a and b the
     binarised prediction and the mask, each less its mean. With an empty mask it is the share of
@@ -18,31 +18,16 @@ def e_measure(prediction: Tensor, ground_truth: Tensor) -> tuple[Tensor, Tensor]
     adaptive threshold is ``min(2 · mean(p), 1)``.
 
     Args:
-        prediction: uint8 ``(1, H, W)`` or ``(H, W)``; min–max normalised here.
-        ground_truth: bool, same shape.
+        histograms: of the B pairs.
 
     Returns:
-        The curve, float64 ``(256,)`` by rising threshold (``p ≥ t / 255``), and the adaptive
-        value, float64 scalar. In [0, 1], but for the divisor H W − 1, kept as in PySODMetrics:
+        The curves, float64 ``(B, 256)`` by rising threshold (``p ≥ t / 255``), and the adaptive
+        values, float64 ``(B,)``. In [0, 1], but for the divisor H W − 1, kept as in PySODMetrics:
         1 is exceeded by ``1 / (H W − 1)`` at most, and one lone pixel scores 0 or about 4.5e15.
-
-    Raises:
-        ValueError: If the shapes differ.
-        TypeError: If a type is not as above.
 
     Source: Fan et al., "Enhanced-alignment Measure for Binary Foreground Map Evaluation",
     IJCAI 2018.
-
-    >>> curve, adaptive = e_measure(torch.tensor([[9, 0]]).byte(), torch.tensor([[True, False]]))
-    >>> tuple(curve.shape), adaptive.shape
-    ((256,), torch.Size([]))
     """
-    curves, adaptive = e_measures(PairHistograms.from_pairs([prediction], [ground_truth]))
-    return curves[0], adaptive[0]
-
-
-def e_measures(histograms: PairHistograms) -> tuple[Tensor, Tensor]:
-    """Compute the curves ``(B, 256)`` and adaptive values ``(B,)`` of B pairs, float64."""
     sizes = histograms.foreground_and_background()
     curves = e_values(*histograms.true_and_false_positives, *sizes)
     adaptive = e_values(*histograms.adaptive_true_and_false_positives(), *sizes)

@@ -4,48 +4,44 @@ import torch
 from torch import Tensor
 
 from lightning_modules.metrics.pair_histograms import NUM_LEVELS, PairHistograms
-from lightning_modules.metrics.precision_recall import precision_recall
 from lightning_modules.metrics.saliency_metric import SaliencyMetric, curve_scores
 
 _BETA_SQUARED = 0.3
 
 
-def f_measure(prediction: Tensor, ground_truth: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute the F-measure of one pair at every threshold, and at the adaptive one.
+def f_measures(histograms: PairHistograms) -> tuple[Tensor, Tensor]:
+    """Compute the F-measure of B pairs at every threshold, and at the adaptive one.
 
     ``F = (1 + β²) · precision · recall / (β² · precision + recall)``, β² = 0.3, and 0 where
     nothing is hit. The adaptive threshold is ``min(2 · mean(p), 1)``.
 
     Args:
-        prediction: uint8 ``(1, H, W)`` or ``(H, W)``; min–max normalised here.
-        ground_truth: bool, same shape.
+        histograms: of the B pairs.
 
     Returns:
-        The curve, float64 ``(256,)`` in [0, 1] by rising threshold (``p ≥ t / 255``), and the
-        adaptive value, float64 scalar in [0, 1].
-
-    Raises:
-        ValueError: If the shapes differ.
-        TypeError: If a type is not as above.
+        The curves, float64 ``(B, 256)`` in [0, 1] by rising threshold (``p ≥ t / 255``), and the
+        adaptive values, float64 ``(B,)`` in [0, 1].
 
     Source: Achanta et al., "Frequency-tuned Salient Region Detection", CVPR 2009.
-
-    >>> curve, adaptive = f_measure(torch.tensor([[9, 0]]).byte(), torch.tensor([[True, False]]))
-    >>> tuple(curve.shape), round(adaptive.item(), 6)
-    ((256,), 1.0)
     """
-    curves, adaptive = f_measures(PairHistograms.from_pairs([prediction], [ground_truth]))
-    return curves[0], adaptive[0]
-
-
-def f_measures(histograms: PairHistograms) -> tuple[Tensor, Tensor]:
-    """Compute the curves ``(B, 256)`` and adaptive values ``(B,)`` of B pairs, float64."""
     foreground, _ = histograms.foreground_and_background()
     curves = f_values(*precision_recall(*histograms.true_and_false_positives, foreground))
     adaptive = f_values(
         *precision_recall(*histograms.adaptive_true_and_false_positives(), foreground)
     )
     return curves, adaptive[:, 0]
+
+
+def precision_recall(
+    true_positives: Tensor, false_positives: Tensor, foreground: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Compute both from the counts at T thresholds, ``(B, T)``, and of the mask, ``(B, 1)``.
+
+    ``precision = TP / (TP + FP)``, ``recall = TP / (TP + FN)``. A ratio whose divisor is zero is
+    0: the recall of an empty mask, and the precision where no pixel reaches the threshold.
+    """
+    precision = true_positives / (true_positives + false_positives).clamp(min=1)
+    return precision, true_positives / foreground.clamp(min=1)
 
 
 def f_values(precision: Tensor, recall: Tensor) -> Tensor:

@@ -10,8 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mutualformer.errors import UserError
-
 NUM_LEVELS = 256
 # Far above the rounding error of a mean over any image, far below the gap between 8-bit levels.
 _TIE_TOLERANCE = 1e-10
@@ -63,18 +61,18 @@ class PairHistograms:
             The histograms of the B pairs.
 
         Raises:
-            ValueError: If the lists are empty or differ in length, or a pair differs in size, is
+            ValueError: the lists are empty or differ in length, or a pair differs in size, is
                 not one channel or has no pixels.
-            TypeError: If a prediction is not uint8 or a ground truth is not bool.
+            TypeError: a prediction is not uint8 or a ground truth is not bool.
 
         >>> prediction = torch.tensor([[0, 255], [0, 255]], dtype=torch.uint8)
         >>> PairHistograms.from_pairs([prediction], [prediction > 0]).counts.shape
         torch.Size([1, 4, 2, 256])
         """
         if len(predictions) != len(ground_truths) or len(predictions) == 0:
-            raise UserError(
-                f"expected as many predictions as ground truths and at least one, "
-                f"got {len(predictions)} and {len(ground_truths)}"
+            raise ValueError(
+                f"predictions has {len(predictions)} maps and ground_truths {len(ground_truths)}, "
+                "expected as many, at least one: pair them"
             )
         pairs = [
             _checked_pair(prediction, ground_truth)
@@ -129,21 +127,24 @@ class PairHistograms:
 def _checked_pair(prediction: Tensor, ground_truth: Tensor) -> tuple[Tensor, Tensor]:
     if prediction.dtype != torch.uint8:
         raise TypeError(
-            f"expected an 8-bit prediction (torch.uint8), got {prediction.dtype}; "
-            "pass probabilities through quantise() first"
+            f"a prediction is of {prediction.dtype}, expected torch.uint8: pass probabilities "
+            "through quantise() first"
         )
     if ground_truth.dtype != torch.bool:
-        raise TypeError(f"expected a ground truth of torch.bool, got {ground_truth.dtype}")
+        raise TypeError(
+            f"a ground truth is of {ground_truth.dtype}, expected torch.bool: threshold it"
+        )
     if prediction.shape != ground_truth.shape:
-        raise UserError(
-            f"expected a prediction of its ground truth's size {tuple(ground_truth.shape)}, "
-            f"got {tuple(prediction.shape)}; quantise() resizes"
+        raise ValueError(
+            f"a prediction has the shape {tuple(prediction.shape)}, expected that of its ground "
+            f"truth, {tuple(ground_truth.shape)}: resize it with quantise()"
         )
     if prediction.ndim == 3 and prediction.shape[0] == 1:
         prediction, ground_truth = prediction[0], ground_truth[0]
     if prediction.ndim != 2 or prediction.numel() == 0:
-        raise UserError(
-            f"expected one map of shape (1, H, W) or (H, W), got {tuple(prediction.shape)}"
+        raise ValueError(
+            f"a prediction has the shape {tuple(prediction.shape)}, expected (1, H, W) or (H, W): "
+            "give one map, not empty"
         )
     return prediction, ground_truth.to(prediction.device)
 

@@ -70,7 +70,7 @@ def read_per_image_scores(path: Path) -> PerImageScores:
             of another protocol, or the counts beside it are of another table.
     """
     if not path.is_file():
-        raise UserError(f"{path}: no such file; expected per-image scores")
+        raise UserError(f"{path}: no such file, expected per-image scores: check the path")
     table = path.read_bytes()
     try:
         rows = list(csv.DictReader(io.StringIO(table.decode(), newline=""), strict=True))
@@ -84,14 +84,15 @@ def read_per_image_scores(path: Path) -> PerImageScores:
         }
     except (UnicodeDecodeError, csv.Error, KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"{path}: not a table of per-image scores ({error}); expected the "
-            "per_image_scores.csv of a test run, or what evaluate --per-image wrote"
+            f"{path}: not a table of per-image scores ({error}), expected the per_image_scores.csv "
+            "of a test run, or what evaluate --per-image wrote: check the path"
         ) from error
     if not scored:
-        raise UserError(f"{path}: no scored image")
+        raise UserError(f"{path}: no scored image, expected some: score anew")
     if protocols != {PROTOCOL_NAME}:
         raise UserError(
-            f"{path}: protocol {', '.join(map(str, protocols))}, expected {PROTOCOL_NAME}"
+            f"{path}: protocol {', '.join(map(str, protocols))}, expected {PROTOCOL_NAME}: score "
+            "anew"
         )
     if not all(map(math.isfinite, (x for column in values.values() for x in column.tolist()))):
         raise UserError(f"{path}: holds a score that is no finite number: score anew")
@@ -99,7 +100,7 @@ def read_per_image_scores(path: Path) -> PerImageScores:
         raise UserError(f"{path}: the name {strange[0]!r} holds control characters: rename it")
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise UserError(f"{path}: {'/'.join(twice)} is there more than once")
+        raise UserError(f"{path}: {'/'.join(twice)} is there more than once: score anew")
     return PerImageScores(
         [dataset for dataset, _ in names],
         [name for _, name in names],

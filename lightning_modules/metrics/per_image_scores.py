@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from lightning_modules.metrics.e_measure import e_values
-from lightning_modules.metrics.f_measure import f_values
-from lightning_modules.metrics.precision_recall import precision_recall
+from lightning_modules.metrics.f_measure import f_values, precision_recall
 from lightning_modules.metrics.saliency_metric import curve_scores, rounded
 
 if TYPE_CHECKING:

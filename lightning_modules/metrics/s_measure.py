@@ -9,8 +9,8 @@ from lightning_modules.metrics.saliency_metric import SaliencyMetric
 _EPSILON = torch.finfo(torch.float64).eps
 
 
-def s_measure(prediction: Tensor, ground_truth: Tensor) -> Tensor:
-    """Compute the S-measure of one pair.
+def s_measures(histograms: PairHistograms) -> Tensor:
+    """Compute the S-measure of B pairs.
 
     ``max(0, ½ S_object + ½ S_region)``. S_object compares mean and spread of the prediction
     inside and outside the mask; S_region is the structural similarity over the four quadrants
@@ -18,31 +18,16 @@ def s_measure(prediction: Tensor, ground_truth: Tensor) -> Tensor:
     one ``mean(p)``.
 
     Args:
-        prediction: uint8 ``(1, H, W)`` or ``(H, W)``; min–max normalised here.
-        ground_truth: bool, same shape.
+        histograms: of the B pairs.
 
     Returns:
-        Float64 scalar in [0, 1].
-
-    Raises:
-        ValueError: If the shapes differ.
-        TypeError: If a type is not as above.
+        Float64 ``(B,)`` in [0, 1].
 
     Numerics: where the centroid lies on the last row or column, two quadrants have no pixels.
     PySODMetrics 1.6 gives NaN there; here they count for their weight, which is zero.
 
     Source: Fan et al., "Structure-measure: A New Way to Evaluate Foreground Maps", ICCV 2017.
-
-    >>> ground_truth = torch.zeros(4, 4, dtype=torch.bool)
-    >>> ground_truth[1:3, 1:3] = True
-    >>> round(s_measure(ground_truth.byte() * 255, ground_truth).item(), 6)
-    1.0
     """
-    return s_measures(PairHistograms.from_pairs([prediction], [ground_truth]))[0]
-
-
-def s_measures(histograms: PairHistograms) -> Tensor:
-    """Compute the S-measure of B pairs: ``(B,)`` float64."""
     counts = histograms.counts.sum(dim=1)
     sizes = counts.sum(dim=2)
     area = sizes.sum(dim=1)
@@ -92,7 +77,7 @@ def _region_scores(histograms: PairHistograms) -> Tensor:
 
 
 class SMeasure(SaliencyMetric):
-    """Average ``s_measure`` over images; ``compute`` gives a scalar.
+    """Average the S-measure over images; ``compute`` gives a scalar.
 
     >>> metric = SMeasure()
     >>> metric.update([torch.zeros(1, 8, 8, dtype=torch.uint8)], [torch.zeros(1, 8, 8).bool()])

@@ -49,8 +49,8 @@ class SaliencyMetric(Metric):
             ground_truths: bool maps of the same sizes.
 
         Raises:
-            ValueError: If the lists are empty or differ in length, or a pair differs in size.
-            TypeError: If a prediction is not uint8 or a ground truth is not bool.
+            ValueError: the lists are empty or differ in length, or a pair differs in size.
+            TypeError: a prediction is not uint8 or a ground truth is not bool.
         """
         values = self.per_image(PairHistograms.from_pairs(predictions, ground_truths))
         self.num_images += len(predictions)
@@ -62,7 +62,7 @@ class SaliencyMetric(Metric):
         """Return each value averaged over the images seen.
 
         Raises:
-            RuntimeError: If no image was seen: there is no score to give.
+            RuntimeError: no image was seen: there is no score to give.
         """
         if self.num_images == 0:
             raise RuntimeError(

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from lightning_modules.metrics.e_measure import EMeasure, e_measures
-from lightning_modules.metrics.f_measure import FMeasure, f_measures
-from lightning_modules.metrics.mean_absolute_error import MeanAbsoluteError, mean_absolute_errors
-from lightning_modules.metrics.pair_histograms import PairHistograms
+from lightning_modules.metrics.f_measure import FMeasure, f_measures, precision_recall
+from lightning_modules.metrics.pair_histograms import NUM_LEVELS, PairHistograms
 from lightning_modules.metrics.per_image_scores import PerImageScores, dataset_scores
-from lightning_modules.metrics.precision_recall import PrecisionRecall, precision_recall
 from lightning_modules.metrics.s_measure import SMeasure, s_measures
 from lightning_modules.metrics.saliency_metric import SaliencyMetric
 from lightning_modules.metrics.weighted_f_measure import WeightedFMeasure, weighted_f_measures
@@ -34,7 +33,6 @@ class SaliencyScores(SaliencyMetric):
         weighted: whether to compute ``f_weighted``, which takes longer than all others together.
         kwargs: for ``torchmetrics.Metric``.
 
-    >>> import torch
     >>> scores = SaliencyScores()
     >>> mask = torch.zeros(1, 8, 8, dtype=torch.bool)
     >>> mask[:, 2:5, 2:6] = True
@@ -48,8 +46,7 @@ class SaliencyScores(SaliencyMetric):
         | FMeasure.value_shapes
         | WeightedFMeasure.value_shapes
         | EMeasure.value_shapes
-        | MeanAbsoluteError.value_shapes
-        | PrecisionRecall.value_shapes
+        | {"mae": (), "precision_curve": (NUM_LEVELS,), "recall_curve": (NUM_LEVELS,)}
     )
 
     def __init__(self, weighted: bool = True, **kwargs: Any) -> None:
@@ -79,6 +76,19 @@ class SaliencyScores(SaliencyMetric):
     def compute(self) -> dict[str, Tensor]:
         """Return the scores; RuntimeError if no image was seen."""
         return dataset_scores(self.means())
+
+
+def mean_absolute_errors(histograms: PairHistograms) -> Tensor:
+    """Compute ``mean |p − g|`` of B pairs, p after min–max normalisation and g in {0, 1}.
+
+    Returns:
+        Float64 ``(B,)`` in [0, 1]; 0 is best.
+
+    Source: Perazzi et al., "Saliency Filters", CVPR 2012.
+    """
+    counts = histograms.counts.sum(dim=1)
+    errors = torch.stack([histograms.levels, 1 - histograms.levels], dim=1)
+    return (counts * errors).sum(dim=(1, 2)) / counts.sum(dim=(1, 2))
 
 
 def per_image_values(histograms: PairHistograms, weighted: bool = True) -> dict[str, Tensor]:

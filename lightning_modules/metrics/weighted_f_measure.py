@@ -19,8 +19,8 @@ _HALF_DISTANCE = 5
 _FAR = 53 * _HALF_DISTANCE
 
 
-def weighted_f_measure(prediction: Tensor, ground_truth: Tensor) -> Tensor:
-    """Compute the weighted F-measure of one pair.
+def weighted_f_measures(histograms: PairHistograms) -> Tensor:
+    """Compute the weighted F-measure of B pairs.
 
     ``F = 2 P R / (P + R)`` with ``R = 1 − mean e`` over the mask, ``TP = Σ (1 − e)`` over the mask,
     ``FP = Σ (2 − ½^(d/5)) p`` outside it and ``P = TP / (TP + FP)``. Here d is the distance to the
@@ -29,32 +29,17 @@ def weighted_f_measure(prediction: Tensor, ground_truth: Tensor) -> Tensor:
     the image. An empty mask scores 0.
 
     Args:
-        prediction: uint8 ``(1, H, W)`` or ``(H, W)``; min–max normalised here.
-        ground_truth: bool, same shape.
+        histograms: of the B pairs.
 
     Returns:
-        Float64 scalar in [0, 1].
-
-    Raises:
-        ValueError: If the shapes differ.
-        TypeError: If a type is not as above.
+        Float64 ``(B,)`` in [0, 1].
 
     Numerics: where several mask pixels are nearest, SciPy's choice decides, as in PySODMetrics.
     Cost: one exact distance transform on the CPU, O(H W), whatever the device of the pair; three
     quarters and more of the time of all scores.
 
     Source: Margolin, Zelnik-Manor, Tal, "How to Evaluate Foreground Maps?", CVPR 2014.
-
-    >>> mask = torch.zeros(9, 9, dtype=torch.bool)
-    >>> mask[3:6, 3:6] = True
-    >>> round(weighted_f_measure(mask.byte() * 255, mask).item(), 6)
-    1.0
     """
-    return weighted_f_measures(PairHistograms.from_pairs([prediction], [ground_truth]))[0]
-
-
-def weighted_f_measures(histograms: PairHistograms) -> Tensor:
-    """Compute the weighted F-measure of B pairs: ``(B,)`` float64."""
     scores = [
         _weighted_f(levels.take(prediction.cpu().numpy()), ground_truth.cpu().numpy())
         for levels, (prediction, ground_truth) in zip(
@@ -130,7 +115,7 @@ def _gaussian() -> np.ndarray:
 
 
 class WeightedFMeasure(SaliencyMetric):
-    """Average ``weighted_f_measure`` over images; ``compute`` gives a scalar.
+    """Average the weighted F-measure over images; ``compute`` gives a scalar.
 
     >>> metric = WeightedFMeasure()
     >>> metric.update([torch.tensor([[255, 0]]).byte()], [torch.tensor([[True, False]])])

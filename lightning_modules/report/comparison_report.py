@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from lightning_modules.evaluation.paired_bootstrap import CONFIDENCE, SEED, Difference
 from lightning_modules.metrics import PROTOCOL, PerImageScores
+from lightning_modules.metrics.score import Score
+from lightning_modules.report.formats import print_table
+from lightning_modules.tables.table import Cell, Interval, Row, Table
 
 # Below this, the quantiles of a bootstrap are known to lie too close together.
 FEW_IMAGES = 30
@@ -51,27 +52,9 @@ def print_comparison(comparison: Mapping[str, Any], console: Console) -> None:
     def say(text: str) -> None:
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    say(f"A: {comparison['a']}\nB: {comparison['b']}")
-    for dataset, scores in comparison["differences"].items():
-        num_images = comparison["num_images"][dataset]
-        say(f"\n{dataset}, {num_images} images")
-        table = Table(box=box.SIMPLE_HEAD)
-        table.add_column("Score")
-        for heading in ("A", "B", "B − A", "95 % interval"):
-            table.add_column(heading, justify="right")
-        table.add_column("Better")
-        for name, difference in scores.items():
-            table.add_row(
-                name,
-                f"{difference['a']:.4f}",
-                f"{difference['b']:.4f}",
-                f"{difference['b'] - difference['a']:+.4f}",
-                f"{difference['low']:+.4f} to {difference['high']:+.4f}",
-                {"a": "A", "b": "B", None: "–"}[difference["better"]],
-            )
-        console.print(table)
-        if num_images < FEW_IMAGES:
-            say(f"{num_images} images are few: the true interval is wider.")
+    say(f"A: {comparison['a']}\nB: {comparison['b']}\n")
+    for dataset in comparison["differences"]:
+        print_table(_table(comparison, dataset), console)
     if not comparison["curves"]:
         say(
             "Max and mean F and E are left out: the .npz file beside a table of per-image scores "
@@ -84,4 +67,24 @@ def print_comparison(comparison: Mapping[str, Any], console: Console) -> None:
         f"{comparison['num_resamples']} resamples of the images, the same for A and B. "
         "Better: the interval leaves out zero.\n"
         "The interval tells of the choice of test images, not of the seed of the training."
+    )
+
+
+def _table(comparison: Mapping[str, Any], dataset: str) -> Table:
+    num_images = comparison["num_images"][dataset]
+    rows = []
+    for name, of_score in comparison["differences"][dataset].items():
+        a, b = of_score["a"], of_score["b"]
+        better = {"a": "A", "b": "B", None: "–"}[of_score["better"]]
+        interval = Interval(b - a, of_score["low"], of_score["high"])
+        rows.append(Row((name, better), (Cell(a), Cell(b, interval=interval))))
+    few = f"{num_images} images are few: the true interval is wider."
+    return Table(
+        title=f"{dataset}, {num_images} images",
+        label_headings=("Score", "Better"),
+        columns=(("", Score("a", "A")), ("", Score("b", "B"))),
+        headings=("A", "B, B − A and its 95 % interval"),
+        rows=tuple(rows),
+        digits=4,
+        notes=(few,) if num_images < FEW_IMAGES else (),
     )

@@ -1,4 +1,4 @@
-"""Text from users where it is shown and could be taken for code. Does not import torch."""
+"""Text from users where it is shown and could be taken for code."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The scores of sets of maps as text: terminal table, JSON, CSV, Markdown, LaTeX."""
+"""The scores of sets of maps: collected, as a table, and as files."""
 
 import csv
 import io
@@ -8,21 +8,14 @@ from datetime import datetime, timezone
 from importlib.metadata import version
 from typing import Any
 
-from rich import box
-from rich.table import Table
-from rich.text import Text
-
 from lightning_modules.evaluation.map_files import MapSet
 from lightning_modules.metrics import PROTOCOL, PerImageScores
 from lightning_modules.metrics.per_image_scores import dataset_scores
 from lightning_modules.metrics.protocol import PROTOCOL_NAME
-from lightning_modules.metrics.score_names import HEADINGS, LOWER_IS_BETTER
-from lightning_modules.report.escape import (
-    escape_csv,
-    escape_latex,
-    escape_markdown,
-    escape_terminal,
-)
+from lightning_modules.metrics.score import SALIENCY_SCORES
+from lightning_modules.report.escape import escape_csv
+from lightning_modules.report.formats import RENDERERS
+from lightning_modules.tables.table import Cell, Row, Table
 
 
 def collect_results(map_sets: Sequence[MapSet], scores: PerImageScores) -> dict[str, Any]:
@@ -51,21 +44,27 @@ def collect_results(map_sets: Sequence[MapSet], scores: PerImageScores) -> dict[
     }
 
 
+def scores_table(results: Mapping[str, Any]) -> Table:
+    """Return a table with one row per data set, which names the protocol."""
+    shown = [score for score in SALIENCY_SCORES if score.heading]
+    rows = []
+    for dataset, scores in results["scores"].items():
+        images = f"{results['num_images'][dataset]}{missing_note(results, dataset)}"
+        rows.append(Row((dataset, images), tuple(Cell(scores[x.name]) for x in shown)))
+    return Table(
+        title="Scores of saliency maps",
+        label_headings=("Dataset", "Images"),
+        columns=tuple(("", score) for score in shown),
+        rows=tuple(rows),
+        notes=(f"{PROTOCOL}.",),
+    )
+
+
 def format_results(results: Mapping[str, Any], suffix: str) -> str:
-    """Write results as `.json`, `.csv`, `.md` or `.tex`."""
-    return {".json": _json, ".csv": _csv, ".md": _markdown, ".tex": _latex}[suffix](results)
-
-
-def terminal_table(results: Mapping[str, Any]) -> Table:
-    """Return a table of the scores, to the third decimal, that names the protocol."""
-    table = Table(box=box.SIMPLE_HEAD, caption=f"{PROTOCOL}.", caption_justify="left", padding=0)
-    table.padding = (0, 1)
-    for index, heading in enumerate(["Dataset", "Images", *HEADINGS.values()]):
-        table.add_column(heading, justify="right" if index else "left", overflow="fold")
-    for row in _rows(results):
-        # As plain text: brackets in a name are no markup.
-        table.add_row(*(Text(escape_terminal(cell)) for cell in row))
-    return table
+    """Write results as `.json` and `.csv` in full precision, as `.md` or `.tex` for readers."""
+    if suffix == ".json":
+        return json.dumps(results, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    return _csv(results) if suffix == ".csv" else RENDERERS[suffix](scores_table(results))
 
 
 def missing_note(results: Mapping[str, Any], dataset: str) -> str:
@@ -77,21 +76,6 @@ def missing_note(results: Mapping[str, Any], dataset: str) -> str:
         if missing[key]
     ]
     return f" ({', '.join(counts)})" if counts else ""
-
-
-def _rows(results: Mapping[str, Any]) -> list[list[str]]:
-    return [
-        [
-            dataset,
-            f"{results['num_images'][dataset]}{missing_note(results, dataset)}",
-            *(f"{scores[name]:.3f}" for name in HEADINGS),
-        ]
-        for dataset, scores in results["scores"].items()
-    ]
-
-
-def _json(results: Mapping[str, Any]) -> str:
-    return json.dumps(results, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def _csv(results: Mapping[str, Any]) -> str:
@@ -107,41 +91,3 @@ def _csv(results: Mapping[str, Any]) -> str:
             [escape_csv(dataset), results["num_images"][dataset], *missing, *numbers, PROTOCOL_NAME]
         )
     return text.getvalue()
-
-
-def _markdown(results: Mapping[str, Any]) -> str:
-    def line(cells: Sequence[str]) -> str:
-        return f"| {' | '.join(cells)} |"
-
-    headings = ["Dataset", "Images", *HEADINGS.values()]
-    rule = ["---", *["---:"] * (len(headings) - 1)]
-    rows = [[escape_markdown(row[0]), *row[1:]] for row in _rows(results)]
-    return "\n".join([line(headings), line(rule), *map(line, rows), "", f"{PROTOCOL}.", ""])
-
-
-def _latex(results: Mapping[str, Any]) -> str:
-    def line(cells: Sequence[str]) -> str:
-        return f"    {' & '.join(cells)} \\\\"
-
-    arrows = [
-        f"{heading} $\\{'downarrow' if name in LOWER_IS_BETTER else 'uparrow'}$"
-        for name, heading in HEADINGS.items()
-    ]
-    rows = [[escape_latex(row[0]), *row[1:]] for row in _rows(results)]
-    return "\n".join(
-        [
-            "% needs \\usepackage{booktabs}",
-            "\\begin{table}",
-            "  \\centering",
-            f"  \\caption{{{PROTOCOL}.}}",
-            f"  \\begin{{tabular}}{{l{'r' * (len(HEADINGS) + 1)}}}",
-            "    \\toprule",
-            line(["Dataset", "Images", *arrows]),
-            "    \\midrule",
-            *map(line, rows),
-            "    \\bottomrule",
-            "  \\end{tabular}",
-            "\\end{table}",
-            "",
-        ]
-    )

@@ -82,7 +82,11 @@ def load_yaml(text: str | bytes) -> Any:
     {'a': [1, 0.2]}
     """
     try:
-        content = yaml.load(text, Loader=_Loader)
+        loader = _Loader(text)
+        try:
+            content = loader.get_single_data()
+        finally:
+            loader.dispose()
     except yaml.YAMLError:
         raise
     # PyYAML raises nearly anything for a tag such as !!int before what is none.

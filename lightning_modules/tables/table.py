@@ -110,7 +110,8 @@ class Table:
     Attributes:
         title: of the table.
         label_headings: of the columns that name a row.
-        columns: data set and score of each column; neighbours share their data set.
+        columns: data set and score of each column; neighbours share their data set, which may be
+            empty: then nothing heads the group.
         rows: in order.
         digits: after the decimal point.
         footnotes: mark and text.
@@ -118,6 +119,7 @@ class Table:
         problems: runs that could not be used, or not fully.
         missing: runs still to be made.
         fill_all: one command that makes them all, if there is one.
+        headings: what heads each column, instead of the names of the scores.
     """
 
     title: str
@@ -130,6 +132,11 @@ class Table:
     problems: tuple[str, ...] = ()
     missing: tuple[MissingRun, ...] = ()
     fill_all: str | None = None
+    headings: tuple[str, ...] = ()
+
+    def heading(self, column: int) -> str:
+        """Return what heads a column: by default its score, with an arrow to the better side."""
+        return self.headings[column] if self.headings else heading(self.columns[column][1])
 
     @property
     def datasets(self) -> list[tuple[str, list[Score]]]:

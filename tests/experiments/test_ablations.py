@@ -75,14 +75,32 @@ def test_the_agent_of_wandb_starts_the_same_trials(path: Path) -> None:
 
 
 @each_file
-def test_fits_the_schema_of_wandb(path: Path) -> None:
+def test_holds_what_the_server_of_wandb_knows_of_a_grid(path: Path) -> None:
+    """By W&B's reference of sweep configurations; its schema is asked below where it is there."""
+    content = yaml.safe_load(path.read_text())
+    assert content.keys() == {
+        *("name", "description", "program", "method", "metric", "parameters", "command")
+    }
+    assert content["method"] == "grid"
+    assert content["metric"].keys() == {"name", "goal"}
+    assert content["metric"]["goal"] in ("maximize", "minimize")
+    for name, parameter in content["parameters"].items():
+        assert parameter.keys() == {"values"}, name
+        assert isinstance(parameter["values"], list) and parameter["values"], name
+        for value in parameter["values"]:
+            assert isinstance(value, int | float | str | list), name
+    assert all(isinstance(word, str) for word in content["command"])
+    assert content["command"][0] == "${env}" and content["command"][-1] == "${args}"
+
+
+def test_all_fit_the_schema_of_wandb() -> None:
     jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
     schema = _schema_of_wandb()
     jsonschema.Draft7Validator.check_schema(schema)
     validator = jsonschema.Draft7Validator(schema)
-    assert [
-        error.message for error in validator.iter_errors(yaml.safe_load(path.read_text()))
-    ] == []
+    for path in ABLATIONS:
+        errors = validator.iter_errors(yaml.safe_load(path.read_text()))
+        assert [error.message for error in errors] == [], path
     assert list(validator.iter_errors({"method": "grid", "parameters": {"a": {"vaules": [1]}}}))
 
 

@@ -2,7 +2,7 @@
 
 from html import escape
 
-from lightning_modules.tables.table import Cell, Row, Table, heading
+from lightning_modules.tables.table import Cell, Row, Table
 
 _STYLE = """
 body { font: 15px/1.4 system-ui, sans-serif; color: #1e2024; margin: 2em; }
@@ -59,7 +59,7 @@ def _head(table: Table) -> list[str]:
         f'<th colspan="{len(metrics)}">{escape(dataset)}</th>'
         for dataset, metrics in table.datasets
     )
-    metrics = "".join(f"<th>{heading(metric)}</th>" for _, metric in table.columns)
+    metrics = "".join(f"<th>{table.heading(i)}</th>" for i in range(len(table.columns)))
     return [f"<thead><tr>{labels}{datasets}</tr>", f"<tr>{metrics}</tr></thead>"]
 
 

@@ -3,7 +3,7 @@ r"""A table in LaTeX with booktabs, to be read with `\input` inside a table envi
 from collections.abc import Sequence
 
 from lightning_modules.report.escape import escape_latex
-from lightning_modules.tables.table import Cell, Row, Table, heading
+from lightning_modules.tables.table import Cell, Row, Table
 
 _RANKS = {0: "{}", 1: "\\textbf{{{}}}", 2: "\\underline{{{}}}"}
 
@@ -52,7 +52,9 @@ def _head(table: Table) -> list[str]:
         rules.append(f"\\cmidrule(lr){{{start}-{start + len(metrics) - 1}}}")
         start += len(metrics)
     names = [escape_latex(name) for name in table.label_headings]
-    names += [escape_latex(heading(metric)) for _, metric in table.columns]
+    names += [escape_latex(table.heading(column)) for column in range(len(table.columns))]
+    if not any(dataset for dataset, _ in table.columns):
+        return [_line(names)]
     return [_line(groups), f"  {''.join(rules)}", _line(names)]
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from lightning_modules.report.escape import escape_markdown
-from lightning_modules.tables.table import Cell, Table, heading
+from lightning_modules.tables.table import Cell, Table
 
 _RANKS = {0: "{}", 1: "**{}**", 2: "<u>{}</u>"}
 
@@ -12,9 +12,9 @@ _RANKS = {0: "{}", 1: "**{}**", 2: "<u>{}</u>"}
 def render_markdown(table: Table) -> str:
     """Return the table, its notes as a list, and the commands that fill it in a code block."""
     headings = [escape_markdown(name) for name in table.label_headings]
-    headings += [
-        f"{escape_markdown(dataset)}<br>{heading(metric)}" for dataset, metric in table.columns
-    ]
+    for column, (dataset, _) in enumerate(table.columns):
+        above = f"{escape_markdown(dataset)}<br>" if dataset else ""
+        headings.append(f"{above}{table.heading(column)}")
     rule = ["---"] * len(table.label_headings) + ["---:"] * len(table.columns)
     lines = [f"**{escape_markdown(table.title)}**", "", _line(headings), _line(rule)]
     for row in table.rows:

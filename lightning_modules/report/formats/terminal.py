@@ -5,7 +5,8 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from lightning_modules.tables.table import Cell, Table, heading
+from lightning_modules.report.escape import escape_terminal
+from lightning_modules.tables.table import Cell, Table
 
 # A style alone is lost in a file or a pipe.
 _RANKS = {0: (" ", ""), 1: ("¹", "bold"), 2: ("²", "underline")}
@@ -43,7 +44,8 @@ def _mark(mark: str) -> str:
 
 def _labels(table: Table, position: int) -> list[str]:
     row = table.rows[position]
-    return [" ".join([row.labels[0], *map(_mark, row.marks)]), *row.labels[1:]]
+    first, *others = map(escape_terminal, row.labels)
+    return [" ".join([first, *map(_mark, row.marks)]), *others]
 
 
 def _cell_lines(cell: Cell, digits: int) -> list[str]:
@@ -55,10 +57,10 @@ def _cell_lines(cell: Cell, digits: int) -> list[str]:
 def _widths(table: Table) -> list[int]:
     """Return how many characters each column of scores needs."""
     widths = []
-    for column, (dataset, metric) in enumerate(table.columns):
+    for column, (dataset, _) in enumerate(table.columns):
         cells = [row.cells[column] for row in table.rows]
         lines = [line for cell in cells for line in _cell_lines(cell, table.digits)]
-        lines.append(f"{heading(metric)} ")
+        lines.append(f"{table.heading(column)} ")
         if column == 0 or dataset != table.columns[column - 1][0]:
             # Its name stands over the first column of a data set.
             lines.append(dataset)
@@ -95,15 +97,16 @@ def _parts(table: Table, width: int) -> list[list[int]]:
 
 def _part(table: Table, columns: list[int]) -> RichTable:
     part = RichTable(box=box.SIMPLE_HEAD, padding=(0, _GAP, 0, 0), pad_edge=False)
+    # The upper line of the headings is for the names of data sets.
+    line = "\n" if any(dataset for dataset, _ in table.columns) else ""
     for name in table.label_headings:
-        part.add_column(Text(f"\n{name}"), no_wrap=True)
+        part.add_column(Text(f"{line}{name}"), no_wrap=True)
     widths = _widths(table)
     shown = ""
     for column in columns:
-        dataset, metric = table.columns[column]
-        width = widths[column]
+        dataset, width = table.columns[column][0], widths[column]
         name = "" if dataset == shown else dataset
-        part.add_column(Text(f"{name}\n{heading(metric):>{width - 1}}"), no_wrap=True)
+        part.add_column(Text(f"{name}{line}{table.heading(column):>{width - 1}}"), no_wrap=True)
         shown = dataset
     previous = None
     for position, row in enumerate(table.rows):

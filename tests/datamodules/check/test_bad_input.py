@@ -285,7 +285,7 @@ def _(folder, _monkeypatch):
     save(folder / "GT" / "b.png", np.full((48, 64), 65535, np.uint16))
 
 
-@case("mask in the alpha channel", r"GT/b.png: a mask with transparent pixels, .*: flatten it")
+@case("mask in the alpha channel", r"GT/b.png: transparent pixels, .*: flatten it")
 def _(folder, _monkeypatch):
     with Image.open(folder / "GT" / "b.png") as image:
         alpha = image.convert("L")
@@ -353,7 +353,7 @@ def _(folder, _monkeypatch):
     (folder / "depth" / "b.png").write_bytes((folder / "GT" / "b.png").read_bytes())
 
 
-@case("photograph in the place of a mask", r"GT/b.png: not a binary mask")
+@case("photograph in the place of a mask", r"GT/b.png: coloured .*: say which class is")
 def _(folder, _monkeypatch):
     (folder / "GT" / "b.png").write_bytes((folder / "RGB" / "b.jpg").read_bytes())
 
@@ -380,7 +380,7 @@ def _(folder, _monkeypatch):
     (folder / "GT" / "b.png").unlink()
 
 
-@case("two files of one stem", r"RGB: 1 stem\(s\) with several files \(b.jpg and b.png\).*: remove")
+@case("two files of one stem", r"RGB: 1 stem with several files \(b.jpg and b.png\).*: remove")
 def _(folder, _monkeypatch):
     rewrite(folder / "RGB" / "b.jpg", lambda image: image)
     with Image.open(folder / "RGB" / "b.jpg") as image:

@@ -99,5 +99,5 @@ def test_unpaired_stems_are_counted_and_named_in_both_directions(folders):
 def test_duplicate_stems(folders):
     folder = folders.add()
     (folder / "RGB" / "b.png").touch()
-    with pytest.raises(DataError, match=r"RGB: 1 stem\(s\) with several files \(b.jpg and b.png\)"):
+    with pytest.raises(DataError, match=r"RGB: 1 stem with several files \(b.jpg and b.png\)"):
         pair_files("NLPR", folder)

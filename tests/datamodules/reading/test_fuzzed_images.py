@@ -14,7 +14,8 @@ from datamodules.check import check_root, draw_contact_sheet
 from datamodules.errors import DataError
 from datamodules.reading.decoded_image_cache import DecodedImageCache
 from datamodules.reading.depth_maps import DepthReader, ImageReader
-from datamodules.reading.image_files import read_mask, read_rgb, read_size
+from datamodules.reading.image_files import read_mask, read_rgb
+from datamodules.reading.open_image import read_size
 
 SIZE = (24, 32)
 ROWS, COLUMNS = np.ogrid[: SIZE[0], : SIZE[1]]

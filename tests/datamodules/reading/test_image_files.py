@@ -4,7 +4,8 @@ import torch
 from PIL import Image
 
 from datamodules import DataError
-from datamodules.reading.image_files import read_mask, read_rgb, read_size, read_values
+from datamodules.reading.image_files import read_mask, read_rgb, read_values
+from datamodules.reading.open_image import read_size
 
 RAMP = np.arange(12, dtype=np.uint8).reshape(3, 4)
 

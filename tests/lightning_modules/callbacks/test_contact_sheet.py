@@ -66,7 +66,7 @@ def test_train_page_shows_the_first_batch_as_the_network_sees_it(
     tmp_path, trainer, loader, monkeypatch
 ):
     pages = []
-    draw_page = "lightning_modules.callbacks.contact_sheet._draw_page"
+    draw_page = "lightning_modules.callbacks.contact_sheet.draw_page"
     monkeypatch.setattr(draw_page, lambda samples: pages.append(samples) or Image.new("L", (1, 1)))
     sheet = ContactSheet()
     run = trainer(sheet)
@@ -85,7 +85,7 @@ def test_train_page_shows_the_first_batch_as_the_network_sees_it(
 
 def test_pages_name_another_second_modality(trainer, loader, monkeypatch):
     pages = []
-    draw_page = "lightning_modules.callbacks.contact_sheet._draw_page"
+    draw_page = "lightning_modules.callbacks.contact_sheet.draw_page"
     monkeypatch.setattr(draw_page, lambda samples: pages.append(samples) or Image.new("L", (1, 1)))
     run = trainer(ContactSheet(num_samples=1))
     run.fit_loop.max_epochs = 1
@@ -105,7 +105,7 @@ def test_a_second_modality_in_colour_is_shown_in_colour(trainer, module, loader)
 
 def test_rows_are_shared_out_over_datasets(trainer, module, loader, monkeypatch):
     pages = []
-    draw_page = "lightning_modules.callbacks.contact_sheet._draw_page"
+    draw_page = "lightning_modules.callbacks.contact_sheet.draw_page"
     monkeypatch.setattr(draw_page, lambda samples: pages.append(samples) or Image.new("L", (1, 1)))
     loaders = [loader("A", 5), loader("B", 1), loader("C", 5, (400, 100))]
     run = trainer(ContactSheet(num_samples=6))

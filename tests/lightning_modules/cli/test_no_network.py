@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow
 import pytest
 import yaml
 from PIL import Image
+from pyarrow import parquet
 
 HERE = Path(__file__).parents[1]
 TINY = HERE / "tiny.yaml"
@@ -89,6 +91,16 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
+def pack(folder: Path, file: Path) -> None:
+    """Write the pairs of a data set as the hub's copy has them."""
+    pairs = {
+        column: [path.read_bytes() for path in sorted((folder / name).iterdir())]
+        for column, name in (("rgb", "RGB"), ("depth", "depth"), ("gt", "GT"))
+    }
+    names = [path.name for path in sorted((folder / "GT").iterdir())]
+    parquet.write_table(pyarrow.table({**pairs, "name": names}), file)
+
+
 @pytest.mark.slow
 def test_no_command_opens_a_connection(tmp_path: Path, data: Path) -> None:
     sweep = {
@@ -99,6 +111,7 @@ def test_no_command_opens_a_connection(tmp_path: Path, data: Path) -> None:
     (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep))
     (tmp_path / "table.yaml").write_text("title: T\nsweep: sweep.yaml\n")
     masks = str(data / "test" / "PAIRS" / "GT")
+    pack(data / "test" / "PAIRS", tmp_path / "test.parquet")
     config = ["--config", "run/config.yaml"]
     commands = [
         ["fit", "--config", str(TINY), "--trainer.default_root_dir=run", "--test_after_fit=true"]
@@ -114,7 +127,7 @@ def test_no_command_opens_a_connection(tmp_path: Path, data: Path) -> None:
         ["table", "table.yaml", "--output", "table.html"],
         ["data", "list"],
         ["data", "check", str(data), "--workers", "1", "--contact-sheet", "sheet.png"],
-        ["data", "prepare", str(data), "--output", "prepared"],
+        ["data", "prepare", "test.parquet", "--output", "prepared", "--dataset", "PAIRS"],
     ]
     output, tried = run(tmp_path, *commands)
     assert f"exit codes {[0] * len(commands)}" in output, output

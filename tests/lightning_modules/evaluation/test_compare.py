@@ -124,8 +124,12 @@ def test_the_command_compares_a_run_with_a_table(
     scores = comparison["differences"]["SET"]
     assert len(scores) == 10 and scores["mae"]["better"] == "b"
     printed = capsys.readouterr().out
-    row = next(line for line in printed.splitlines() if line.strip().startswith("mae"))
-    assert f"{scores['mae']['b']:.4f}" in row and row.split()[-1] == "B"
+    lines = printed.splitlines()
+    at = next(i for i, line in enumerate(lines) if line.strip().startswith("mae"))
+    a, b = (f"{scores['mae'][side]:.4f}".removeprefix("0") for side in "ab")
+    assert lines[at].split() == ["mae", "B", a, b]
+    low, high = (f"−{abs(scores['mae'][end]):.4f}".replace("−0", "−") for end in ("low", "high"))
+    assert f"[{low}, {high}]" in lines[at + 1]
     assert "12 images are few" in printed and "Only in A: ONLY_A" in printed
 
     before = output.read_text()
@@ -194,7 +198,7 @@ def test_tables_that_do_not_fit_are_refused(
 
 def test_other_mistakes(files: Path, capfd: pytest.CaptureFixture[str], fabricate) -> None:
     one = score(*fabricate(1))
-    with pytest.raises(ValueError, match="one image only"):
+    with pytest.raises(ValueError, match="one image, expected 2"):
         compare_scores(one, one, 100)
     with pytest.raises(ValueError, match="no data set in common"):
         compare_scores(one, score(*fabricate(1), "OTHER"), 100)

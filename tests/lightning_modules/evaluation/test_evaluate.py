@@ -69,6 +69,21 @@ def test_json_equals_the_oracle_and_says_what_it_is_of(maps: Path) -> None:
     assert results["predictions"] == {"SET": str(maps / "maps")}
 
 
+def test_known_scores_of_made_maps(maps: Path) -> None:
+    """Numbers that PySODMetrics 1.6.2 gave for these five pairs once."""
+    output = maps / "scores.json"
+    assert evaluate(maps, "--output", str(output)) == 0
+    expected = {
+        "s_measure": 0.5657357482589889,
+        **{"f_max": 0.9174770423877885, "f_mean": 0.4326787830532568},
+        **{"f_adaptive": 0.8541464022287826, "f_weighted": 0.2536696227415244},
+        **{"e_max": 0.9571257728505724, "e_mean": 0.4851045939672647},
+        **{"e_adaptive": 0.8461916686123482, "mae": 0.29391461338990565},
+        "f_max_dataset": 0.9179592940315756,
+    }
+    assert json.loads(output.read_text())["scores"]["SET"] == pytest.approx(expected, abs=1e-9)
+
+
 def test_published_scores(shared: Path, tmp_path: Path) -> None:
     folder = shared / "data/metric_check/soc_ac"
     output = tmp_path / "scores.csv"
@@ -221,4 +236,4 @@ def test_folders_that_do_not_belong_together(maps: Path, capfd: pytest.CaptureFi
     assert "no file stem in common" in refused(arguments, capfd)
     shutil.copy(maps / "maps" / "image_0.png", maps / "maps" / "image_0.bmp")
     arguments = ["--predictions", str(maps / "maps"), "--ground-truth", truths]
-    assert "image_0.bmp and image_0.png share a stem" in refused(arguments, capfd)
+    assert "several files (image_0.bmp and image_0.png), expected one" in refused(arguments, capfd)

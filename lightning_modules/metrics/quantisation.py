@@ -22,7 +22,7 @@ def quantise(probabilities: Tensor, size: tuple[int, int]) -> Tensor:
         ``(1, height, width)`` uint8, on the device of the input.
 
     Raises:
-        ValueError: If the shape is not ``(1, H, W)``, or a value lies outside [0, 1] or is NaN.
+        ValueError: the shape is not ``(1, H, W)``, or a value lies outside [0, 1] or is NaN.
 
     Numerics: computed in float32 whatever the input's type; halves round to even.
 
@@ -30,12 +30,15 @@ def quantise(probabilities: Tensor, size: tuple[int, int]) -> Tensor:
     [[[0, 255], [0, 255]]]
     """
     if probabilities.ndim != 3 or probabilities.shape[0] != 1:
-        raise UserError(f"expected one map of shape (1, H, W), got {tuple(probabilities.shape)}")
+        raise ValueError(
+            f"probabilities has the shape {tuple(probabilities.shape)}, expected (1, H, W): give "
+            "one map at a time"
+        )
     lowest, highest = (bound.item() for bound in torch.aminmax(probabilities.detach()))
     if not (lowest >= 0 and highest <= 1):
         raise UserError(
-            f"expected probabilities in [0, 1], got values from {lowest:.3g} to {highest:.3g}; "
-            "apply a sigmoid to logits, and look for a diverged model where this says nan"
+            f"probabilities has values from {lowest:.3g} to {highest:.3g}, expected [0, 1]: apply "
+            "a sigmoid to logits, and look for a diverged model where this says nan"
         )
     resized = interpolate(
         probabilities.detach()[None].float(), size=size, mode="bilinear", align_corners=False

@@ -1,38 +1,12 @@
+"""What Parquet files hold, and what they become."""
+
+import io
 import sys
 
 import pytest
+from PIL import Image
 
 from datamodules import DataError
-
-pyarrow = pytest.importorskip("pyarrow")
-from pyarrow import parquet  # noqa: E402
-
-
-@pytest.fixture
-def rows(image_bytes):
-    """Return rows as `datasets` stores columns of images."""
-
-    def make(*names, **changes):
-        images = {"depth": "PNG", "rgb": "JPEG", "gt": "PNG"}
-        return [
-            {key: {"bytes": image_bytes(kind), "path": None} for key, kind in images.items()}
-            | {"name": name}
-            | changes
-            for name in names
-        ]
-
-    return make
-
-
-@pytest.fixture
-def write(tmp_path):
-    def write(rows, name="data/train-00000-of-00001.parquet"):
-        path = tmp_path / "hub" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        parquet.write_table(pyarrow.Table.from_pylist(rows), path, row_group_size=2)
-        return path
-
-    return write
 
 
 def test_rows_become_files(write, rows, prepare, tmp_path, image_bytes):
@@ -46,10 +20,52 @@ def test_rows_become_files(write, rows, prepare, tmp_path, image_bytes):
         for folder, names in stems.items()
         for name in [f"{kind}/{stem}" for stem in names for kind in ("RGB", "depth", "GT")]
     }
-    assert {n.rpartition(".")[0] for n in files if "prepared.json" not in n} == expected
+    assert {n.rpartition(".")[0] for n in files} == expected
     assert files["train/NLPR/RGB/c.d.jpg"] == image_bytes("JPEG")
     assert files["test/SIP/depth/e.png"] == image_bytes("PNG")
     assert prepare(tmp_path / "hub", split=None) == files
+
+
+def test_hidden_folders_are_no_source(write, rows, prepare, tmp_path):
+    write(rows("a"), ".cache/NLPR/test-00000-of-00001.parquet")
+    write(rows("b"), "NLPR/test-00000-of-00001.parquet")
+    assert set(prepare(tmp_path / "hub")) == {
+        *("test/NLPR/GT/b.png", "test/NLPR/RGB/b.jpg", "test/NLPR/depth/b.png")
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"split": None}, "SIP.parquet: cannot tell whether this is for training .*--split train"),
+        ({"dataset": "a/b"}, "--dataset is 'a/b', expected a name"),
+        ({"dataset": "NLPR"}, "would both become test/NLPR.*one at a time"),
+    ],
+)
+def test_what_cannot_be_told(write, rows, prepare, tmp_path, options, message):
+    write(rows("a"), "LFSD/SIP.parquet")
+    write(rows("a"), "NJU2K/NLPR.parquet")
+    with pytest.raises(DataError, match=message):
+        prepare(tmp_path / "hub", **options)
+    assert not (tmp_path / "prepared").exists()
+
+
+def test_one_of_several_data_sets(write, rows, prepare, tmp_path):
+    write(rows("a"), "x/LFSD/test.parquet")
+    write(rows("b"), "x/SIP/test.parquet")
+    assert "test/SIP/GT/b.png" in prepare(tmp_path / "hub/x/SIP", dataset="SIP")
+    assert not (tmp_path / "prepared/test/LFSD").exists()
+
+
+@pytest.mark.parametrize("name", ["set.zip", "set.tar.gz", "folder"])
+def test_what_is_no_parquet_file_is_told_what_to_do(prepare, tmp_path, name):
+    (tmp_path / "folder" / "RGB").mkdir(parents=True)
+    (tmp_path / "set.zip").touch()
+    (tmp_path / "set.tar.gz").touch()
+    with pytest.raises(DataError, match=f"{name}: no .parquet file, .*unzip .*data check FOLDER"):
+        prepare(tmp_path / name)
+    with pytest.raises(DataError, match="gone: no such file or folder"):
+        prepare(tmp_path / "gone")
 
 
 def test_hub_convention_does_not_tell_the_data_set(write, rows, prepare):
@@ -69,10 +85,15 @@ def test_bytes_without_a_struct(write, rows, prepare, image_bytes):
     [
         ({"gt": None}, "row 0, gt of a: holds no image, expected its bytes"),
         ({"rgb": {"bytes": None, "path": "a.jpg"}}, "row 0, rgb of a: holds no image"),
-        ({"depth": {"bytes": b"GIF89a", "path": ""}}, "row 0, depth of a: its bytes are no image"),
+        (
+            {"depth": {"bytes": b"GIF89a", "path": ""}},
+            r"row 0, depth of a: cannot be decoded \(it is",
+        ),
+        ({"depth": {"bytes": b"404 not found", "path": ""}}, r"depth of a: .* \(it is no image\)"),
         ({"name": ".."}, r"row 0: its name is '\.\.', expected the name of an image"),
         ({"name": "..\\a"}, "row 0: its name is"),
         ({"name": 7}, "row 0: its name is 7"),
+        ({"name": "a\nb"}, r"row 0: its name is 'a\\nb'"),
     ],
 )
 def test_rows_that_are_wrong(write, rows, prepare, contents_of, tmp_path, changes, message):
@@ -95,9 +116,26 @@ def test_cut_image_bytes(write, rows, prepare, image_bytes):
         prepare(path, dataset="NLPR")
 
 
-def test_names_that_occur_twice(write, rows, prepare):
-    with pytest.raises(DataError, match="row 1, .* and .*row 0, .* are both the .* image of a"):
-        prepare(write(rows("a", "a")), dataset="NLPR")
+def test_an_image_of_another_format(write, rows, prepare, image_bytes):
+    path = write(rows("a", gt=image_bytes("GIF")))
+    with pytest.raises(
+        DataError, match=r"gt of a: an image in GIF, expected BMP, JPEG, MPO, PNG, TIFF"
+    ):
+        prepare(path, dataset="NLPR")
+
+
+def test_header_that_claims_too_many_pixels(write, rows, prepare):
+    bomb = io.BytesIO()
+    Image.new("1", (20000, 20000)).save(bomb, "PNG")
+    with pytest.raises(DataError, match=r"gt of a: cannot be decoded \(.*decompression bomb"):
+        prepare(write(rows("a", gt=bomb.getvalue())), dataset="NLPR")
+
+
+@pytest.mark.parametrize("name", ["a", "A", "folder/a.jpg"])
+def test_names_that_a_file_system_does_not_tell_apart(write, rows, prepare, name):
+    path = write([*rows("a", "b"), *rows(name)])
+    with pytest.raises(DataError, match="row 2 and .*row 0 are called [aA] and a, expected"):
+        prepare(path, dataset="NLPR")
 
 
 def test_missing_column(write, rows, prepare):
