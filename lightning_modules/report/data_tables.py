@@ -4,15 +4,17 @@ import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from datamodules.catalogue import CatalogueEntry
-from datamodules.check import DataReport
-from datamodules.check.data_report import DatasetReport
 from lightning_modules.report.escape import escape_terminal
+
+if TYPE_CHECKING:
+    from datamodules.check.data_report import DataReport, DatasetReport
 
 
 def catalogue_tables(entries: Sequence[CatalogueEntry]) -> list[Table]:
@@ -38,7 +40,7 @@ def catalogue_json(entries: Sequence[CatalogueEntry]) -> str:
     return _json({"data_sets": [entry._asdict() for entry in entries]})
 
 
-def check_table(report: DataReport) -> Table:
+def check_table(report: "DataReport") -> Table:
     """Return a table with one row per data set."""
     table = _table(
         *("Data set", "Catalogue", "Split", "Pairs", "Expected", "Sizes (H × W)", "Depth", "Mask"),
@@ -65,7 +67,7 @@ def check_table(report: DataReport) -> Table:
     return table
 
 
-def check_json(report: DataReport) -> str:
+def check_json(report: "DataReport") -> str:
     """Return everything that was found and seen."""
     return _json(
         {
@@ -112,7 +114,7 @@ def _counts(counts: Sequence[int]) -> str:
     return f"{counts[0]}{others}"
 
 
-def _sizes(seen: DatasetReport) -> str:
+def _sizes(seen: "DatasetReport") -> str:
     if not seen.sizes:
         return "–"
     (smallest, largest) = min(seen.sizes), max(seen.sizes)
@@ -129,7 +131,7 @@ def _kinds(counts: Iterable[tuple[str, int]]) -> str:
     return "; ".join(f"{kind}: {count}" for kind, count in ordered) or "–"
 
 
-def _estimate(seen: DatasetReport) -> str:
+def _estimate(seen: "DatasetReport") -> str:
     if not seen.is_depth:
         return "–"
     polarity = seen.polarity
