@@ -1,4 +1,4 @@
-"""Settings of an experiment by dotted name. Importing this does not import torch."""
+"""Settings of an experiment by dotted name."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -110,7 +110,11 @@ class MutualFormerBlock(MixingFusion):
     ) -> None:
         check_probability("attention_dropout", attention_dropout)
         diffusion = CrossDiffusionOptions(dropout_p=attention_dropout, **options)
-        branch = {"kernel_size": kernel_size, "dropout": dropout, "drop_path": drop_path}
+        branch: dict[str, Any] = {
+            "kernel_size": kernel_size,
+            "dropout": dropout,
+            "drop_path": drop_path,
+        }
         mixing: nn.Module
         if variant == "paper":
             attention = CrossDiffusionAttention(dim, num_heads, diffusion, qkv_bias=qkv_bias)
