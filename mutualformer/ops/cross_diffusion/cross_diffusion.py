@@ -62,9 +62,10 @@ def cross_diffusion(
             backend cannot serve such tensors. The message names the argument, what it is and what
             was expected.
 
-    Half precision is accumulated in float32 and rounded once at the end, also under autocast; the
-    GPU kernels round what enters a matrix product as well.
-    Cost per head: dense O(T N³) time, O(N²) memory; matrix-free O(T N² D) time, O(N D) memory
+    Numerics: half precision is accumulated in float32 and rounded once at the end, also under
+    autocast; the GPU kernels round what enters a matrix product as well.
+
+    Cost: per head, dense O(T N³) time, O(N²) memory; matrix-free O(T N² D) time, O(N D) memory
     times T up to 8 steps, and times the logarithm of T beyond.
 
     Source: MutualFormer, arXiv 2112.01177, cross-diffusion attention. The paper's figure multiplies

@@ -217,3 +217,9 @@ def test_settings_of_a_run_are_read_without_torch() -> None:
     root = str(Path(__file__).parents[3])
     environment = {**os.environ, "PYTHONPATH": root}
     subprocess.run([sys.executable, "-c", program], check=True, env=environment)
+
+
+@pytest.mark.parametrize("value", [None, 3, [1], {"name": 3}, {"name": "sum", "init_args": [1]}])
+@pytest.mark.parametrize("key", ["fusion", "init_args"])
+def test_settings_that_make_no_sense_are_flattened_all_the_same(key: str, value: Any) -> None:
+    assert isinstance(flatten({"class_path": "mutualformer.fusions.Sum", key: value}), dict)
