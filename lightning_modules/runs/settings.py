@@ -1,4 +1,4 @@
-"""Settings of an experiment by dotted name."""
+"""The settings of an experiment by dotted name, and which of them can change its result."""
 
 from collections.abc import Mapping
 from typing import Any
