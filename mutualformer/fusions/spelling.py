@@ -29,13 +29,21 @@ def by_class_path(fusion: Any) -> Any:
 
     >>> by_class_path({"name": "concat", "num_heads": 4})
     {'class_path': 'mutualformer.fusions.concat.Concat', 'init_args': {'num_heads': 4}}
+    >>> by_class_path({"class_path": "concat"})
+    {'class_path': 'mutualformer.fusions.concat.Concat', 'init_args': {}}
     >>> by_class_path({"num_heads": 4})
     {'num_heads': 4}
     """
     if isinstance(fusion, str):
         return FUSIONS.get(fusion, fusion)
-    name = fusion.get("name") if isinstance(fusion, Mapping) else None
-    if not isinstance(name, str) or "class_path" in fusion:
+    if not isinstance(fusion, Mapping):
+        return fusion
+    if "class_path" in fusion:  # which may be a short name, or name a class with options in turn
+        named = by_class_path(fusion["class_path"])
+        named = named if isinstance(named, Mapping) else {"class_path": named}
+        return {**fusion, **named, "init_args": _options(named) | _options(fusion)}
+    name = fusion.get("name")
+    if not isinstance(name, str):
         return fusion
     options = {key: value for key, value in fusion.items() if key not in ("name", "init_args")}
     options |= _options(fusion)
