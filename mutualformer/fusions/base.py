@@ -76,7 +76,9 @@ class Fusion(nn.Module):
         read = {f"tokens_{name}": given[name] for name in self.modalities} | streams
         shapes = {name: None if x is None else tuple(x.shape) for name, x in read.items()}
         shape = next(iter(shapes.values()))
-        if shape is None or len(shape) not in (3, 4) or any(x != shape for x in shapes.values()):
+        # Compared one by one, as sizes that a graph leaves open have no hash.
+        differ = any(other != shape for other in shapes.values())
+        if shape is None or len(shape) not in (3, 4) or differ:
             got = " and ".join(f"{name} is {size}" for name, size in shapes.items())
             raise UserError(f"{got}; expected (B, N, C) or (B, C, H, W), the same for each")
         if len(shape) == 3:
