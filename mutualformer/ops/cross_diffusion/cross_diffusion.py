@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mutualformer.errors import UserError
 from mutualformer.ops.cross_diffusion.dense import cross_diffusion_dense
-from mutualformer.ops.cross_diffusion.operator import cross_diffusion_operator
+from mutualformer.ops.cross_diffusion.operator import cross_diffusion_operator, operator_arguments
 from mutualformer.ops.cross_diffusion.options import CrossDiffusionOptions, QueryKeyValue
 
 
@@ -106,11 +106,7 @@ def diffuse_across(
         check_triton(rgb.query)
     outputs = cross_diffusion_operator(
         *(tensor.reshape(-1, *shape[-2:]) for tensor in (*rgb, *depth)),
-        float(options.epsilon),
-        options.num_steps,
-        options.initial_affinity,
-        options.affinity,
-        options.backend,
+        *operator_arguments(options),
     )
     return CrossDiffusionOutput(*(output.to(dtype).reshape(shape) for output in outputs[:4]))
 
