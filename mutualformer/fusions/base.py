@@ -84,12 +84,9 @@ class Fusion(nn.Module):
         if len(shape) == 3:
             return self.fuse(tokens_rgb, tokens_depth, spatial_size, **streams)
         grid = (shape[2], shape[3])
-        fused = self.fuse(
-            *(None if x is None else x.flatten(2).mT for x in (tokens_rgb, tokens_depth)),
-            grid,
-            **{name: x.flatten(2).mT for name, x in streams.items()},
-        )
-        return fused.mT.unflatten(-1, grid)
+        rgb, depth = (None if x is None else x.flatten(2).mT for x in (tokens_rgb, tokens_depth))
+        others = {name: x.flatten(2).mT for name, x in streams.items()}
+        return self.fuse(rgb, depth, grid, **others).mT.unflatten(-1, grid)
 
     def fuse(self, tokens_rgb: Any, tokens_depth: Any, spatial_size: Any) -> Tensor:
         """Map X_r and X_d, `(B, N, C)`, to P `(B, N, C)`; arguments as in :meth:`forward`."""

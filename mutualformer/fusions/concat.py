@@ -13,8 +13,9 @@ class ConcatMixing(PairMixing):
 
     def attend(self, rgb: QueryKeyValue, depth: QueryKeyValue) -> tuple[Tensor, Tensor]:
         """Map Q, K, V of both modalities, `(B, H, N, D)`, to H_r and H_d of the same shape."""
-        joint = (torch.cat(pair, dim=-2) for pair in zip(rgb, depth, strict=True))
-        attended_rgb, attended_depth = F.scaled_dot_product_attention(*joint).chunk(2, dim=-2)
+        query, key, value = (torch.cat(pair, dim=-2) for pair in zip(rgb, depth, strict=True))
+        attended = F.scaled_dot_product_attention(query, key, value)
+        attended_rgb, attended_depth = attended.chunk(2, dim=-2)
         return attended_rgb, attended_depth
 
 

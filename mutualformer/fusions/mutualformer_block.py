@@ -110,7 +110,11 @@ class MutualFormerBlock(MixingFusion):
     ) -> None:
         check_probability("attention_dropout", attention_dropout)
         diffusion = CrossDiffusionOptions(dropout_p=attention_dropout, **options)
-        branch = {"kernel_size": kernel_size, "dropout": dropout, "drop_path": drop_path}
+        branch: dict[str, Any] = {
+            "kernel_size": kernel_size,
+            "dropout": dropout,
+            "drop_path": drop_path,
+        }
         mixing: nn.Module
         if variant == "paper":
             attention = CrossDiffusionAttention(dim, num_heads, diffusion, qkv_bias=qkv_bias)
@@ -161,21 +165,10 @@ class MutualFormerBlock(MixingFusion):
         spatial_size: tuple[int, int] | None = None,
         **streams: Tensor,
     ) -> Tensor:
-        """Fuse two token streams, or two feature maps, to one, as every fusion does.
+        """Fuse two token streams, or two feature maps, to one; arguments as in :class:`Fusion`.
 
-        Args:
-            tokens_rgb: X_r, tokens `(B, N, C)` or a feature map `(B, C, H, W)`.
-            tokens_depth: X_d, likewise.
-            spatial_size: (height, width) of the grid of tokens; needed only if ``kernel_size`` > 1.
-            streams: ``tokens_fused``, X_f, likewise, the third stream of ``variant="release"``.
-                Where it comes from is not published; when not given, it is ½ (X_r + X_d), our
-                assumption.
-
-        Returns:
-            P, of the shape of what was given.
-
-        Raises:
-            ValueError: the streams differ in shape, or the paper's block got a third one.
+        ``tokens_fused`` is X_f, the third stream of ``variant="release"``. Where it comes from is
+        not published; when not given, it is ½ (X_r + X_d), our assumption.
         """
         if streams and self.variant == "paper":
             raise UserError(

@@ -29,22 +29,28 @@ def by_class_path(fusion: Any) -> Any:
 
     >>> by_class_path({"name": "concat", "num_heads": 4})
     {'class_path': 'mutualformer.fusions.concat.Concat', 'init_args': {'num_heads': 4}}
+    >>> by_class_path({"class_path": "concat"})
+    {'class_path': 'mutualformer.fusions.concat.Concat', 'init_args': {}}
     >>> by_class_path({"num_heads": 4})
     {'num_heads': 4}
     """
     if isinstance(fusion, str):
         return FUSIONS.get(fusion, fusion)
-    if isinstance(fusion, Mapping) and fusion.get("class_path") in FUSIONS:
-        return {**fusion, "class_path": FUSIONS[fusion["class_path"]]}
-    if not isinstance(fusion, Mapping) or not isinstance(fusion.get("name"), str):
+    if not isinstance(fusion, Mapping):
         return fusion
-    options = {name: value for name, value in fusion.items() if name not in ("name", "init_args")}
-    options |= fusion.get("init_args") or {}
-    name = fusion["name"]
+    if "class_path" in fusion:  # which may be a short name, or name a class with options in turn
+        named = by_class_path(fusion["class_path"])
+        named = named if isinstance(named, Mapping) else {"class_path": named}
+        return {**fusion, **named, "init_args": _options(named) | _options(fusion)}
+    name = fusion.get("name")
+    if not isinstance(name, str):
+        return fusion
+    options = {key: value for key, value in fusion.items() if key not in ("name", "init_args")}
+    options |= _options(fusion)
     if fusion.keys() == _FORMER_RECORD and name in FUSIONS:
         foreign = set() if name == "mutualformer" else _OF_MUTUALFORMER
         foreign = foreign if name in _KERNEL else foreign | {"kernel_size"}
-        options = {name: value for name, value in options.items() if name not in foreign}
+        options = {key: value for key, value in options.items() if key not in foreign}
     return {"class_path": FUSIONS.get(name, name), "init_args": options}
 
 
@@ -58,7 +64,7 @@ def by_short_name(fusion: Mapping[str, Any]) -> Mapping[str, Any]:
     package, _, name = str(spelled.get("class_path")).rpartition(".")
     for short, path in FUSIONS.items():
         if package.split(".")[0] == "mutualformer" and path.endswith(f".{name}"):
-            return {"name": short, **spelled.get("init_args", {})}
+            return {"name": short, **_options(spelled)}
     return fusion
 
 
@@ -70,17 +76,26 @@ def read_fusion(fusion: str | Mapping[str, Any]) -> Callable[[int], "Fusion"]:
     Raises:
         ValueError: the class is neither of this package nor imported already.
     """
+    from mutualformer.fusions import Fusion  # late: of the functions here only this needs torch
+
     spelled = by_class_path(fusion)
     spelled = {"class_path": spelled} if isinstance(spelled, str) else spelled
+    if not isinstance(spelled, Mapping) or not isinstance(spelled.get("init_args", {}), Mapping):
+        raise UserError(f"fusion is {fusion!r:.80}, expected a name, or class_path and init_args")
     if "class_path" not in spelled:
         spelled = {"class_path": FUSIONS["mutualformer"], "init_args": spelled}
     short = by_short_name(spelled).get("name")
     path = FUSIONS[short] if short in FUSIONS else str(spelled["class_path"])
     module, _, name = path.rpartition(".")
     found = getattr(import_module(module) if short else sys.modules.get(module), name, None)
-    if not isinstance(found, type) or "Fusion" not in [base.__name__ for base in found.__mro__]:
+    if not isinstance(found, type) or not issubclass(found, Fusion):
         raise UserError(
             f"fusion is {path:.80}, expected one of {', '.join(FUSIONS)}, or a subclass of "
             "mutualformer.fusions.Fusion that is imported already: import its module first"
         )
-    return partial(found, **spelled.get("init_args", {}))
+    return partial(found, **_options(spelled))
+
+
+def _options(spelled: Mapping[str, Any]) -> dict[str, Any]:
+    options = spelled.get("init_args")
+    return dict(options) if isinstance(options, Mapping) else {}

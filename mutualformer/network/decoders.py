@@ -8,6 +8,8 @@ from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
 from segmentation_models_pytorch.decoders.upernet.decoder import UPerNetDecoder
 from torch import nn
 
+from mutualformer.errors import UserError
+
 DECODERS: dict[str, Callable[[list[int], int], tuple[nn.Module, int]]] = {
     "fpn": lambda channels, dim: (
         FPNDecoder(channels, pyramid_channels=2 * dim, segmentation_channels=dim),
@@ -21,3 +23,11 @@ DECODERS: dict[str, Callable[[list[int], int], tuple[nn.Module, int]]] = {
     "upernet": lambda channels, dim: (UPerNetDecoder(channels, decoder_channels=dim), dim),
 }
 """Decoder and its output width by name, called with the widths of features and decoder."""
+
+
+def check_decoder(name: str, dim: int) -> None:
+    """Raise ``ValueError`` for a decoder that there is not, or a width that it cannot have."""
+    if name not in DECODERS:
+        raise UserError(f"decoder_name is {name!r}, expected one of {', '.join(DECODERS)}")
+    if dim < 1 or dim % 32:
+        raise UserError(f"decoder_dim is {dim}, expected a multiple of 32")

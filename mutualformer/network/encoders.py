@@ -1,6 +1,7 @@
 """Encoders from segmentation-models-pytorch, with weights from wherever they can be had."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from mutualformer.network.pretrained import why_unreadable
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+FUSION_STRIDES = (4, 8, 16, 32)
 WEIGHT_SUFFIXES = (".pth", ".pt", ".safetensors")
 
 
@@ -72,6 +74,21 @@ def normalization(name: str) -> tuple[Tensor, Tensor]:
         if config is not None:
             mean, std = config.mean, config.std
     return torch.tensor(mean), torch.tensor(std)
+
+
+def check_strides(strides: Sequence[int], channels: list[int], encoder_name: str) -> None:
+    """Raise ``ValueError`` for strides at which an encoder has no features to fuse."""
+    for stride in strides:
+        if stride not in FUSION_STRIDES:
+            raise UserError(
+                f"fusion_strides holds {stride}, expected some of "
+                f"{', '.join(map(str, FUSION_STRIDES))}"
+            )
+        level = int(math.log2(stride))
+        if level >= len(channels) or channels[level] == 0:
+            raise UserError(f"encoder {encoder_name!r} has no features at stride {stride}")
+    if not strides or len(set(strides)) != len(strides):
+        raise UserError(f"fusion_strides is {list(strides)}, expected distinct strides")
 
 
 def _check_name(name: str) -> None:

@@ -13,8 +13,8 @@ from mutualformer import __version__
 from mutualformer.errors import UserError
 from mutualformer.fusions import Fusion, MutualFormerBlock
 from mutualformer.fusions.spelling import read_fusion
-from mutualformer.network.decoders import DECODERS
-from mutualformer.network.encoders import build_encoder, normalization
+from mutualformer.network.decoders import DECODERS, check_decoder
+from mutualformer.network.encoders import build_encoder, check_strides, normalization
 from mutualformer.network.pretrained import (
     describe_mismatch,
     find_pretrained,
@@ -26,7 +26,6 @@ from mutualformer.network.pretrained import (
 )
 
 COARSEST_STRIDE = 32
-FUSION_STRIDES = (4, 8, 16, 32)
 
 
 class MutualFormerNetwork(nn.Module):
@@ -89,12 +88,7 @@ class MutualFormerNetwork(nn.Module):
             "decoder_dim": decoder_dim,
             "depth_channels": depth_channels,
         }
-        if decoder_name not in DECODERS:
-            raise UserError(
-                f"decoder_name is {decoder_name!r}, expected one of {', '.join(DECODERS)}"
-            )
-        if decoder_dim < 1 or decoder_dim % 32:
-            raise UserError(f"decoder_dim is {decoder_dim}, expected a multiple of 32")
+        check_decoder(decoder_name, decoder_dim)
         if depth_channels not in (1, 3):
             raise UserError(f"depth_channels is {depth_channels}, expected 1 or 3")
         self.modalities = probe.modalities
@@ -109,7 +103,7 @@ class MutualFormerNetwork(nn.Module):
         self.encoders = nn.ModuleDict(encoders)
         out_channels: Any = next(iter(encoders.values())).out_channels
         channels: list[int] = list(out_channels)
-        _check_strides(fusion_strides, channels, encoder_name)
+        check_strides(fusion_strides, channels, encoder_name)
 
         self.embeddings = nn.ModuleDict()
         self.blocks = nn.ModuleDict()
@@ -299,17 +293,3 @@ def _probe(fusion: Callable[[int], Fusion], dim: int) -> Fusion:
 
 def _round_up(length: int) -> int:
     return math.ceil(length / COARSEST_STRIDE) * COARSEST_STRIDE
-
-
-def _check_strides(strides: Sequence[int], channels: list[int], encoder_name: str) -> None:
-    for stride in strides:
-        if stride not in FUSION_STRIDES:
-            raise UserError(
-                f"fusion_strides holds {stride}, expected some of "
-                f"{', '.join(map(str, FUSION_STRIDES))}"
-            )
-        level = int(math.log2(stride))
-        if level >= len(channels) or channels[level] == 0:
-            raise UserError(f"encoder {encoder_name!r} has no features at stride {stride}")
-    if not strides or len(set(strides)) != len(strides):
-        raise UserError(f"fusion_strides is {list(strides)}, expected distinct strides")

@@ -26,7 +26,9 @@ def diffuse(
         num_iterations: number T of steps; 0 returns ``initial`` itself.
 
     Returns:
-        S^(T), `(..., N, N)`, in the dtype of the inputs. Cost O(T N³) time, O(N²) memory per step.
+        S^(T), `(..., N, N)`, in the dtype of the inputs.
+
+    Cost: O(T N³) time, O(N²) memory.
 
     Source: MutualFormer (arXiv 2112.01177), the update of cross-diffusion attention; Bai et al.,
     AAAI 2017, where L = R.
@@ -55,7 +57,9 @@ def diffusion_limit(left: Tensor, right: Tensor, target: Tensor, *, epsilon: flo
         epsilon: strength ε of the diffusion, in [0, 1).
 
     Returns:
-        S*, `(N, N)`. The system has N² unknowns, so this is for checking small cases: O(N⁶) time.
+        S*, `(N, N)`.
+
+    Cost: O(N⁶) time, for the system has N² unknowns; so this is for checking small cases.
 
     Source: Bai et al., "Regularized Diffusion Process for Visual Retrieval", AAAI 2017.
 

@@ -51,12 +51,14 @@ class ReleaseMixing(nn.Module):
         drop_path: float,
     ) -> None:
         super().__init__()
-        if kernel_size != 1:
-            raise _refusal("kernel_size", kernel_size, 1)
-        for name, only in asdict(CrossDiffusionOptions(epsilon=options.epsilon)).items():
-            if getattr(options, name) != only:
-                name = "attention_dropout" if name == "dropout_p" else name
-                raise _refusal(name, asdict(options).get(name, options.dropout_p), only)
+        given = {**asdict(options), "kernel_size": kernel_size}
+        has = {**asdict(CrossDiffusionOptions(epsilon=options.epsilon)), "kernel_size": 1}
+        for name, only in has.items():
+            if given[name] != only:
+                raise UserError(
+                    f"{name.replace('dropout_p', 'attention_dropout')} is {given[name]!r}, but "
+                    f"variant='release' has only {only!r}; use variant='paper' to change it"
+                )
         self.epsilon = options.epsilon
         self.norm_pair = nn.LayerNorm(2 * dim)
         self.norm_fused = nn.LayerNorm(dim)
@@ -102,10 +104,3 @@ class ReleaseMixing(nn.Module):
         )
         joined = torch.cat((self.proj_rgb(joined_rgb), self.proj_depth(joined_depth)), dim=-1)
         return self.proj_pair(joined)
-
-
-def _refusal(name: str, value: object, only: object) -> UserError:
-    return UserError(
-        f"{name} is {value!r}, but variant='release' has only {only!r}; "
-        "use variant='paper' to change it"
-    )

@@ -51,16 +51,9 @@ def num_states(options: CrossDiffusionOptions) -> int:
 def forward(
     options: CrossDiffusionOptions, queries: Pair, keys: Pair, values: Pair
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Compute M_r, M_d, M_rd, M_dr and the log-sum-exps of the two affinities.
+    """Compute M_r, M_d, M_rd, M_dr and the log-sum-exps of the two affinities, no states.
 
-    Args:
-        options: what to compute.
-        queries: Q of either modality, `(G, N, D)`, divided by √D.
-        keys: K of either modality.
-        values: V of either modality.
-
-    Returns:
-        The four outputs, `(G, N, D)`, and two tensors `(G, N)`.
+    Arguments as in `interleaved.py`; any affinity and any number of steps.
     """
     affinities = options.affinities(queries, keys)
     attended = [only(s.products(v)[0]) for s, v in zip(affinities, values, strict=True)]
@@ -91,20 +84,7 @@ def backward(
     saved: Sequence[Tensor],
     cotangents: Sequence[Tensor],
 ) -> tuple[Pair, Pair, Pair]:
-    """Compute the gradients of the six inputs.
-
-    Args:
-        options: as in the forward pass.
-        queries: as in the forward pass.
-        keys: as in the forward pass.
-        values: as in the forward pass.
-        outputs: M_r, M_d, M_rd, M_dr, as the forward pass returned them.
-        saved: the log-sum-exps that it returned.
-        cotangents: gradients of the four outputs.
-
-    Returns:
-        Gradients of the queries (divided by √D), the keys and the values.
-    """
+    """Compute the gradients of the six inputs; as in `interleaved.py`."""
     epsilon, beta, count = options.epsilon, options.beta, options.num_steps
     affinities = options.affinities(queries, keys, list(saved))
     sides = [AffinitySide(affinity, options.affinity == "symmetric") for affinity in affinities]

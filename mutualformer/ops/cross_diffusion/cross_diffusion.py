@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mutualformer.errors import UserError
 from mutualformer.ops.cross_diffusion.dense import cross_diffusion_dense
-from mutualformer.ops.cross_diffusion.operator import cross_diffusion_operator
+from mutualformer.ops.cross_diffusion.operator import cross_diffusion_operator, operator_arguments
 from mutualformer.ops.cross_diffusion.options import CrossDiffusionOptions, QueryKeyValue
 
 
@@ -62,9 +62,10 @@ def cross_diffusion(
             backend cannot serve such tensors. The message names the argument, what it is and what
             was expected.
 
-    Half precision is accumulated in float32 and rounded once at the end, also under autocast; the
-    GPU kernels round what enters a matrix product as well.
-    Cost per head: dense O(T N³) time, O(N²) memory; matrix-free O(T N² D) time, O(N D) memory
+    Numerics: half precision is accumulated in float32 and rounded once at the end, also under
+    autocast; the GPU kernels round what enters a matrix product as well.
+
+    Cost: per head, dense O(T N³) time, O(N²) memory; matrix-free O(T N² D) time, O(N D) memory
     times T up to 8 steps, and times the logarithm of T beyond.
 
     Source: MutualFormer, arXiv 2112.01177, cross-diffusion attention. The paper's figure multiplies
@@ -105,11 +106,7 @@ def diffuse_across(
         check_triton(rgb.query)
     outputs = cross_diffusion_operator(
         *(tensor.reshape(-1, *shape[-2:]) for tensor in (*rgb, *depth)),
-        float(options.epsilon),
-        options.num_steps,
-        options.initial_affinity,
-        options.affinity,
-        options.backend,
+        *operator_arguments(options),
     )
     return CrossDiffusionOutput(*(output.to(dtype).reshape(shape) for output in outputs[:4]))
 

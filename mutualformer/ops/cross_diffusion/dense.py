@@ -31,7 +31,9 @@ def cross_diffusion_dense(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Evaluate cross-diffusion attention literally; arguments as in ``cross_diffusion``.
 
-    Half precision is computed in float32 and rounded once at the end. O(T N³) time, O(N²) memory.
+    Numerics: half precision is computed in float32 and rounded once at the end.
+
+    Cost: O(T N³) time, O(N²) memory.
     """
     dtype = rgb.value.dtype
     accumulate = accumulation_dtype(dtype)

@@ -4,6 +4,7 @@ Being opaque, it works under ``torch.compile`` and ``torch.export`` without a gr
 """
 
 from collections.abc import Sequence
+from dataclasses import fields
 from types import ModuleType
 from typing import Any
 
@@ -15,8 +16,18 @@ from mutualformer.ops.cross_diffusion import checkpointed, interleaved
 from mutualformer.ops.cross_diffusion.options import CrossDiffusionOptions
 
 _TENSORS = ("query_rgb", "key_rgb", "value_rgb", "query_depth", "key_depth", "value_depth")
-# The fields of CrossDiffusionOptions in their order, but for the last: dropout is drawn before.
-_OPTIONS = "float epsilon, int num_iterations, str initial_affinity, str affinity, str backend"
+# All options but the last: dropout is drawn before.
+_TYPES: dict[str, type] = {x.name: type(x.default) for x in fields(CrossDiffusionOptions)[:-1]}
+_OPTIONS = ", ".join(f"{kind.__name__} {name}" for name, kind in _TYPES.items())
+
+
+def operator_arguments(options: CrossDiffusionOptions) -> list[Any]:
+    """Return resolved options as the operator takes them.
+
+    >>> operator_arguments(CrossDiffusionOptions().resolve(torch.float32))
+    [0.6, 1, 'identity', 'softmax', 'matrix_free']
+    """
+    return [kind(getattr(options, name)) for name, kind in _TYPES.items()]
 
 
 def choose_form(options: CrossDiffusionOptions) -> ModuleType:

@@ -19,11 +19,13 @@ def cross_diffusion_stored(*arguments: Any) -> list[Tensor]:
         W_0 = V_d,   W_{k+1} = Ŝ_dᵀ W_k,   Y_T = S^(0) W_T
         Y_k = Ŝ_r (ε Y_{k+1} + ½ (1 − ε) W_k) + ½ (1 − ε) Ŝ_d W_k,   M_rd = Y_0
 
-    Give it to ``ExportedProgram.run_decompositions`` in place of the operator.
-    O(T N² D) time, O(N²) memory. Arguments as there; the backend does not matter.
+    Give it to ``ExportedProgram.run_decompositions`` in place of the operator. Arguments as there;
+    the backend does not matter.
 
     Returns:
         M_r, M_d, M_rd and M_dr, each `(G, N, D)`, and nothing that only gradients need.
+
+    Cost: O(T N² D) time, O(N²) memory.
 
     >>> tensors = [torch.randn(8, 49, 4) for _ in range(6)]
     >>> cross_diffusion_stored(*tensors, 0.6, 2, "identity", "softmax", "auto")[2].shape

@@ -54,15 +54,16 @@ def overlay(folder: Path, name: str, fusion: Any) -> str:
 
 
 def resolve(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
-    """Return the options of the fusion, with the last part of its class path as `class`."""
+    """Return the short name and the options of the fusion."""
     capsys.readouterr()
     with pytest.raises(SystemExit) as error:
         main(["fit", "--config", str(TINY), *arguments, "--print_config"])
     output = capsys.readouterr()
     assert error.value.code == 0, output.err
     assert "discard" not in output.err.lower()
-    fusion = yaml.safe_load(output.out)["model"]["init_args"]["network"]["init_args"]["fusion"]
-    return {"class": fusion["class_path"].rpartition(".")[2], **fusion["init_args"]}
+    prefix = "model.network.fusion."
+    settings = flatten(yaml.safe_load(output.out))
+    return {x.removeprefix(prefix): settings[x] for x in settings if x.startswith(prefix)}
 
 
 def refuse(capsys: pytest.CaptureFixture[str], folder: Path, *arguments: str) -> str:
@@ -89,7 +90,7 @@ def refuse(capsys: pytest.CaptureFixture[str], folder: Path, *arguments: str) ->
 )
 def test_every_way_of_naming_a_fusion(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     fusion = resolve(capsys, *flags, f"{FUSION}.mlp_ratio=3")
-    assert (fusion["class"], fusion["num_heads"], fusion["mlp_ratio"]) == ("Concat", 2, 3)
+    assert (fusion["name"], fusion["num_heads"], fusion["mlp_ratio"]) == ("concat", 2, 3)
     assert "epsilon" not in fusion
     assert resolve(capsys, f"{FUSION}.mlp_ratio=3", *flags) == fusion, "in either order"
 
@@ -108,8 +109,8 @@ def test_every_spelling_in_a_file(
 ) -> None:
     file = overlay(tmp_path, "fusion", value)
     fusion = resolve(capsys, "--config", file, f"{FUSION}.dropout=0.2")
-    assert (fusion["class"], fusion["num_heads"], fusion["dropout"]) == ("Concat", 2, 0.2)
-    assert set(fusion) - {"class"} == {
+    assert (fusion["name"], fusion["num_heads"], fusion["dropout"]) == ("concat", 2, 0.2)
+    assert set(fusion) - {"name"} == {
         *("num_heads", "mlp_ratio", "qkv_bias", "kernel_size", "dropout", "drop_path")
     }
 
@@ -123,7 +124,7 @@ def test_options_without_a_name_are_of_the_fusion_that_is_set(
         overlay(tmp_path, "two", {"num_heads": 1, "dropout": 0.1}),
     ]
     fusion = resolve(capsys, *(word for file in files for word in ("--config", file)))
-    assert (fusion["class"], fusion["num_heads"], fusion["dropout"]) == ("Sum", 1, 0.1)
+    assert (fusion["name"], fusion["num_heads"], fusion["dropout"]) == ("sum", 1, 0.1)
 
 
 def test_a_later_name_drops_what_its_class_does_not_have(
@@ -131,9 +132,9 @@ def test_a_later_name_drops_what_its_class_does_not_have(
 ) -> None:
     base = overlay(tmp_path, "base", {"name": "mutualformer", "epsilon": 0.3, "kernel_size": 3})
     fusion = resolve(capsys, "--config", base, f"{FUSION}.name=concat")
-    assert (fusion["class"], fusion["kernel_size"]) == ("Concat", 3)
+    assert (fusion["name"], fusion["kernel_size"]) == ("concat", 3)
     other = overlay(tmp_path, "other", {"name": "rgb"})
-    assert resolve(capsys, "--config", base, "--config", other)["class"] == "RGBOnly"
+    assert resolve(capsys, "--config", base, "--config", other)["name"] == "rgb"
 
 
 @pytest.mark.parametrize(
@@ -239,3 +240,9 @@ def test_what_is_typed_keeps_its_type_below_any_number_of_classes(
     settings = flatten(yaml.safe_load(capsys.readouterr().out))
     assert settings["model.network.encoder_weights"] is None
     assert settings["model.network.fusion_strides"] == [8, 32]
+
+
+@pytest.mark.parametrize("value", [None, 3, [1], {"name": 3}, {"name": "sum", "init_args": [1]}])
+@pytest.mark.parametrize("key", ["fusion", "init_args"])
+def test_settings_that_make_no_sense_are_flattened_all_the_same(key: str, value: Any) -> None:
+    assert isinstance(flatten({"class_path": "mutualformer.fusions.Sum", key: value}), dict)

@@ -174,3 +174,12 @@ def test_a_base_class_alone_is_no_fusion() -> None:
 def test_an_infinite_number_of_iterations_has_one_spelling() -> None:
     block = build("mutualformer", num_iterations=math.inf)
     assert block.settings["init_args"]["num_iterations"] == "inf"
+
+
+@each_fusion
+def test_exports_with_a_dynamic_batch(name: str) -> None:
+    fusion, pair = build(name), tokens()
+    batch = torch.export.Dim("batch")
+    exported = torch.export.export(fusion, pair, dynamic_shapes=({0: batch}, {0: batch}))
+    more = [torch.cat((x, x, x)) for x in pair]
+    torch.testing.assert_close(exported.module()(*more), fusion(*more))

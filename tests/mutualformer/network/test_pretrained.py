@@ -138,7 +138,7 @@ def test_nothing_is_left_of_what_cannot_be_written(
         ({"network": {"fusion": {"epsilon": 1}}}, "epsilon is 1, expected"),
         ({"network": {"fusion": "mean"}}, "fusion is mean, expected one of mutualformer"),
         ({"network": {"fusion": {"name": "os.system"}}}, "imported already"),
-        ({"network": {"fusion": []}}, "these settings make no network"),
+        ({"network": {"fusion": []}}, "fusion is [], expected a name, or class_path and init_args"),
     ],
 )
 def test_a_foreign_configuration_is_refused(

@@ -1,8 +1,5 @@
 """Kernels that multiply with a softmax affinity, or differentiate it, one tile at a time.
 
-Importing this module imports Triton; `triton_affinity.py` beside it does so when a kernel
-is first needed.
-
 Every tensor is contiguous: matrices `(G, N, E)`, vectors `(G, N)`. A program owns BLOCK tokens of
 one head and loops over all others in steps of LOOP_BLOCK, so nothing is added atomically and sums
 have a fixed order.

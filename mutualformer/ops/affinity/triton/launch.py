@@ -1,4 +1,4 @@
-"""Start a kernel with block sizes that suit its tensors. Importing this module imports Triton."""
+"""Start a kernel with block sizes that suit its tensors."""
 
 import functools
 from typing import Any

@@ -1,6 +1,6 @@
 """What the kernels are made of: loading, storing and multiplying tiles.
 
-Importing this module imports Triton. Exponents are to base 2, which the hardware has: ``scale`` is
+Exponents are to base 2, which the hardware has: ``scale`` is
 log2(e) / √D. Tokens beyond N are read as zeros; those among the rows of S get a log-sum-exp of
 +inf, which makes their p zero, those among its columns are masked by the kernels.
 """

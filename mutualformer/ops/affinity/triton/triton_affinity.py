@@ -102,16 +102,12 @@ class TritonAffinity(RowBlockAffinity):
 
         Sᵀ Y shares the kernel of dK if it is at most ``MAX_CHUNK`` wide.
         """
-        from mutualformer.ops.affinity.triton import kernels
-        from mutualformer.ops.affinity.triton.launch import launch
-
         out_right = None if right is None else self._read(right)
         if right_weight is not None and out_right is not None:
             # Either gradient needs δ of all rows, so that it must be complete before.
             delta = delta + torch.linalg.vecdot(right_weight.float(), out_right)
         is_fused = left is not None and left.shape[-1] <= MAX_CHUNK
         out_left = None if left is None or is_fused else self._move(left)
-        rank = outer_left.shape[-1]
         inputs = (
             self.query,
             self.key,
@@ -122,13 +118,10 @@ class TritonAffinity(RowBlockAffinity):
         )
         grad_query = torch.empty_like(self.query, dtype=torch.float32)
         grad_key = torch.empty_like(grad_query)
-        constants = {
-            **self.constants,
-            "RANK": rank,
-            "RANK_CHUNK": min(64, _padded(min(rank, self.query.shape[-1]))),
-        }
-        kernel = kernels.query_gradient_kernel
-        launch(kernel, (*inputs, grad_query), self.scale, 1, **constants)
+        rank = outer_left.shape[-1]
+        chunk = min(64, _padded(min(rank, self.query.shape[-1])))
+        constants = {"RANK": rank, "RANK_CHUNK": chunk}
+        self._launch("query_gradient_kernel", (*inputs, grad_query), **constants)
 
         moved: tuple[Tensor | None, Tensor | None] = (None, None)
         constants |= {"HAS_LEFT": is_fused, "NUM_COLUMNS": 1, "COLUMN_CHUNK": 16}
@@ -136,45 +129,38 @@ class TritonAffinity(RowBlockAffinity):
             out_left = torch.empty_like(left, dtype=torch.float32, memory_format=CONTIGUOUS)
             moved = (self._state(left), out_left)
             constants |= _columns(left)
-        kernel = kernels.key_gradient_kernel
-        launch(kernel, (*inputs, grad_key, *moved), self.scale, 1, **constants)
+        self._launch("key_gradient_kernel", (*inputs, grad_key, *moved), **constants)
         return grad_query, grad_key, out_right, out_left
 
     def _read(self, right: Tensor) -> Tensor:
         """Compute S X, and the log-sum-exp of S where it is not known yet."""
-        from mutualformer.ops.affinity.triton import kernels
-        from mutualformer.ops.affinity.triton.launch import launch
-
         is_first_pass = self.log_sum_exp is None
         if self.log_sum_exp is None:
             self.log_sum_exp = self.query.new_empty(self.query.shape[:2], dtype=torch.float32)
         out = torch.empty_like(right, dtype=torch.float32, memory_format=CONTIGUOUS)
-        launch(
-            kernels.read_kernel,
-            (self.query, self.key, self.log_sum_exp, self._state(right), out),
-            self.scale,
-            _num_chunks(right),
-            IS_FIRST_PASS=is_first_pass,
-            **self.constants,
-            **_columns(right),
+        tensors = (self.query, self.key, self.log_sum_exp, self._state(right), out)
+        columns = _columns(right)
+        self._launch(
+            "read_kernel", tensors, _num_chunks(right), IS_FIRST_PASS=is_first_pass, **columns
         )
         return out
 
     def _move(self, left: Tensor) -> Tensor:
         """Compute Sᵀ Y."""
+        out = torch.empty_like(left, dtype=torch.float32, memory_format=CONTIGUOUS)
+        tensors = (self.query, self.key, self._known_log_sum_exp(), self._state(left), out)
+        self._launch("move_kernel", tensors, _num_chunks(left), **_columns(left))
+        return out
+
+    def _launch(
+        self, kernel: str, tensors: tuple[Tensor | None, ...], num_chunks: int = 1, **constants: Any
+    ) -> None:
+        """Start a kernel by its name: nothing else imports Triton."""
         from mutualformer.ops.affinity.triton import kernels
         from mutualformer.ops.affinity.triton.launch import launch
 
-        out = torch.empty_like(left, dtype=torch.float32, memory_format=CONTIGUOUS)
-        launch(
-            kernels.move_kernel,
-            (self.query, self.key, self._known_log_sum_exp(), self._state(left), out),
-            self.scale,
-            _num_chunks(left),
-            **self.constants,
-            **_columns(left),
-        )
-        return out
+        constants |= self.constants
+        launch(getattr(kernels, kernel), tensors, self.scale, num_chunks, **constants)
 
     def _known_log_sum_exp(self) -> Tensor:
         """Return the log-sum-exp, after a pass of its own if there was none yet."""

@@ -147,7 +147,7 @@ def check_everything(num_tokens: int, width: int, rank: int, dtype: torch.dtype,
 def test_all_of_this_in_the_interpreter() -> None:
     finished = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__],
-        cwd=Path(__file__).parents[3],
+        cwd=Path(__file__).parents[4],
         env={**os.environ, "TRITON_INTERPRET": "1"},
         capture_output=True,
         text=True,
@@ -403,4 +403,4 @@ def test_nothing_needs_triton_to_be_imported() -> None:
         "mutualformer.cross_diffusion(*tensors, epsilon=0.6, num_iterations=1)\n"
         "assert not any('affinity.triton' in name for name in sys.modules)\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[3])
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[4])
