@@ -17,10 +17,10 @@ from torch.utils._pytree import tree_map_only
 from torchmetrics import Metric, MetricCollection
 
 from datamodules.files import write_atomically
-from lightning_modules.metrics.score import Score, check_scores, find_impossible
 from lightning_modules.report.second_modality import as_heading, second_modality
 from lightning_modules.runs.checkpoints import check_architecture
 from lightning_modules.runs.run_folder import RunFolder
+from lightning_modules.runs.score import Score, check_scores, find_impossible
 from mutualformer.errors import UserError
 
 OptimizerFactory = Callable[[Iterable], Optimizer]

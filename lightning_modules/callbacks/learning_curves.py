@@ -13,8 +13,8 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from datamodules.files import write_if_possible
 from lightning_modules.base_module import BaseModule
-from lightning_modules.metrics.score import Score
 from lightning_modules.runs.run_folder import RunFolder
+from lightning_modules.runs.score import Score
 from lightning_modules.tracking import send_picture
 
 Curves = dict[str, list[tuple[int, float]]]

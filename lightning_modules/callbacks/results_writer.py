@@ -18,9 +18,9 @@ from rich.text import Text
 
 from datamodules.files import write_atomically
 from lightning_modules.base_module import BaseModule
-from lightning_modules.metrics.score import Score, describe_scores
 from lightning_modules.runs.provenance import describe_environment
 from lightning_modules.runs.run_folder import RunFolder
+from lightning_modules.runs.score import Score, describe_scores
 from lightning_modules.tracking import send_file
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from string import ascii_lowercase
 
-from lightning_modules.metrics.score import SALIENCY_SCORES, Score
+from lightning_modules.runs.score import SALIENCY_SCORES, Score
 from lightning_modules.tables.planned_rows import PlannedRow
 from lightning_modules.tables.provenance import find_deviations, has_uncommitted_changes
 from lightning_modules.tables.runs import Run, read_runs

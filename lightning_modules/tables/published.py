@@ -5,7 +5,7 @@ import io
 import math
 from pathlib import Path
 
-from lightning_modules.metrics.score import SALIENCY_SCORES
+from lightning_modules.runs.score import SALIENCY_SCORES
 from mutualformer.errors import UserError
 
 # Millions of parameters; belongs to a method and to no data set.
