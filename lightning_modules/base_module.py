@@ -152,10 +152,12 @@ class BaseModule(LightningModule, ABC):
         """
         modes = {module: module.training for module in self.modules()}
         self.eval()  # where a batch of one sample will do, whatever the normalisation
-        with torch.random.fork_rng(devices=[]):
-            self.compute_loss(batch)
-        for module, mode in modes.items():
-            module.training = mode
+        try:
+            with torch.random.fork_rng(devices=[]):
+                self.compute_loss(batch)
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
 
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor | None:
         """Return the loss of a batch; None if the batch is skipped.

@@ -121,7 +121,9 @@ def read_scores(owner: str, content: Any) -> tuple[Score, ...]:
     Raises:
         UserError: they are damaged.
     """
-    for entry in content if isinstance(content, list) else [content]:
+    if not isinstance(content, list):
+        raise UserError(f"{owner} describes its scores by {content!r:.80}, expected a list")
+    for entry in content:
         whole = isinstance(entry, dict) and set(entry) == {field.name for field in fields(Score)}
         if not (
             whole
