@@ -72,12 +72,8 @@ class ContactSheet(Callback):
 
     on_train_start = on_predict_start = on_test_start
 
-    def on_train_batch_start(
-        self,
-        trainer: Trainer,
-        pl_module: BaseModule,  # type: ignore[override]
-        batch: dict[str, Any],
-        batch_idx: int,
+    def on_train_batch_start(  # type: ignore[override]
+        self, trainer: Trainer, pl_module: BaseModule, batch: dict[str, Any], *_: Any
     ) -> None:
         """Write the page of ``train`` at the first step of this process."""
         if self._train_page_is_written:
@@ -91,19 +87,13 @@ class ContactSheet(Callback):
                 self._samples.setdefault(dataset, []).append(sample)
             self._write(trainer, "train")
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_end(self, trainer: Trainer, *_: Any) -> None:
         """Send the page of ``train``; W&B loses the first scalars if a picture comes before."""
         if trainer.is_global_zero and self.path is not None:
             send_picture(trainer, "contact_sheet_train", self.path)
 
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: BaseModule,  # type: ignore[override]
-        outputs: Any,
-        batch: dict[str, Any],
-        batch_idx: int,
-        dataloader_idx: int = 0,
+    def on_test_batch_end(  # type: ignore[override]
+        self, trainer: Trainer, pl_module: BaseModule, outputs: Any, batch: dict[str, Any], *_: Any
     ) -> None:
         """Keep thumbnails of the first samples of each dataset."""
         if not trainer.is_global_zero:
@@ -116,13 +106,13 @@ class ContactSheet(Callback):
                 height, width = (int(side) for side in batch["original_size"][index])
                 samples.append(_sample(batch, index, (height, width), pictures))
 
-    on_predict_batch_end = on_test_batch_end
+    on_predict_batch_end = on_test_batch_end  # type: ignore[assignment]
 
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_test_end(self, trainer: Trainer, *_: Any) -> None:
         """Write the page of ``test``."""
         self._write(trainer, "test")
 
-    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_predict_end(self, trainer: Trainer, *_: Any) -> None:
         """Write the page of ``predict``."""
         self._write(trainer, "predict")
 

@@ -33,7 +33,7 @@ class LearningCurves(Callback):
     """
 
     def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, *_: Any
     ) -> None:
         """Log the learning rate of the first parameter group."""
         rate = trainer.optimizers[0].param_groups[0]["lr"]
@@ -54,7 +54,7 @@ class LearningCurves(Callback):
         if picture is None:
             return
         path = RunFolder(trainer.default_root_dir).learning_curves
-        if write_if_possible(path, lambda file: file.write(picture)):
+        if write_if_possible(path, picture):
             rank_zero_info(f"Learning curves: {path}")
             send_picture(trainer, "learning_curves", path)
 

@@ -1,5 +1,6 @@
 """Keep the best and the last checkpoint of a run."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from lightning_modules.lightning_internals import (
     saves_after_training,
 )
 from lightning_modules.runs.run_folder import RunFolder
+from lightning_modules.runs.score import Score
 from mutualformer.errors import UserError
 
 HELD_OUT = "val/held_out"
@@ -74,7 +76,7 @@ class RunCheckpoint(ModelCheckpoint):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Settle where to write, and whether there is anything to choose the best by."""
         self.dirpath = str(RunFolder(trainer.default_root_dir).checkpoints)
-        scores = getattr(pl_module, "scores", ())
+        scores: Sequence[Score] = getattr(pl_module, "scores", ())
         if self.monitor == UNSETTLED:
             self.monitor = f"{HELD_OUT}/{scores[0].name}"
         if self.monitor is not None:
@@ -106,7 +108,7 @@ class RunCheckpoint(ModelCheckpoint):
             state_dict = state_dict | paths | {"best_k_models": moved, "dirpath": self.dirpath}
         super().load_state_dict(state_dict)
 
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_validation_start(self, trainer: Trainer, *_: Any) -> None:
         """Forget a validation that was given up, and is repeated now."""
         forget_repeated_validation(trainer)
 

@@ -96,8 +96,7 @@ class RunFolder:
 
     def write_failure(self, failure: Failure) -> None:
         """Record how an attempt failed."""
-        text = json.dumps(asdict(failure)) + "\n"
-        write_atomically(self.failure, lambda file: file.write(text.encode()))
+        write_atomically(self.failure, f"{json.dumps(asdict(failure))}\n".encode())
 
     def read_failure(self) -> Failure | None:
         """Return how the last attempt failed; None if it did not."""

@@ -125,7 +125,7 @@ class WandbRunLogger(WandbLogger):
             options["settings"]["silent"] = True  # what matters is said here
             run = super().experiment
         if not run.disabled:
-            write_atomically(id_file, lambda file: file.write(f"{run.id}\n".encode()))
+            write_atomically(id_file, f"{run.id}\n".encode())
 
 
 def send_configuration(trainer: Trainer, configuration: Mapping[str, Any]) -> None:
