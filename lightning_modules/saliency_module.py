@@ -53,7 +53,7 @@ class SaliencyModule(BaseModule):
 
     def new_metric(self) -> SaliencyScores:
         """Return all scores, but weighted F in a test only."""
-        # It takes longer than all other scores together.
+        # Weighted F takes longer than all other scores together.
         return SaliencyScores(weighted=self.trainer.testing)
 
     def validation_step(

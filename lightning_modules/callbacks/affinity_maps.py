@@ -67,7 +67,7 @@ class AffinityMaps(Callback):
         if not trainer.is_global_zero:
             return
         self._stride, (block, self._attention) = stride, fusions[stride]
-        # Hooks, because a pass of its own would hang where the network is sharded over processes.
+        # Hooks listen, because a pass of its own would hang where the network is sharded.
         self._hooks = [
             block.register_forward_pre_hook(lambda _, inputs: self._hear("grid", inputs[2])),
             self._attention.qkv_rgb.register_forward_hook(
@@ -179,7 +179,7 @@ def choose_points(mask: np.ndarray) -> dict[str, tuple[int, int]]:
     """
     points = {}
     if mask.any():
-        # Beyond the border is background.
+        # Padding makes background of what is beyond the border.
         points["object"] = _argmax(distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1])
     if not mask.all():
         points["background"] = _argmax(distance_transform_edt(~mask) if mask.any() else ~mask)

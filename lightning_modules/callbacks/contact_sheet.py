@@ -121,7 +121,7 @@ class ContactSheet(Callback):
             return
         by_turns = chain.from_iterable(zip_longest(*self._samples.values()))
         chosen = [sample for sample in by_turns if sample is not None][: self.num_samples]
-        # Grouped by dataset again, in the order the datasets were seen.
+        # The page groups them by dataset again, in the order the datasets were seen.
         chosen = [s for s in chain.from_iterable(self._samples.values()) if s in chosen]
         self.path = RunFolder(trainer.default_root_dir).contact_sheet(stage)
         self._samples.clear()

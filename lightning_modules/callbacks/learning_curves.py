@@ -39,11 +39,7 @@ class LearningCurves(Callback):
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         pl_module.log("train/learning_rate", rate, on_step=True, on_epoch=False)
 
-    def on_fit_end(
-        self,
-        trainer: Trainer,
-        pl_module: BaseModule,  # type: ignore[override]
-    ) -> None:
+    def on_fit_end(self, trainer: Trainer, pl_module: BaseModule) -> None:  # type: ignore[override]
         """Draw what the CSV files hold."""
         loggers = [x for x in trainer.loggers if isinstance(x, CSVLogger)]
         if not loggers or not trainer.is_global_zero:
@@ -97,7 +93,7 @@ def draw_learning_curves(
     Scores of which higher values are better share a panel, the others have one each. A long curve
     of the loss is drawn faintly, with its moving average. None if there is nothing to draw.
     """
-    # Late: it takes a second, and only this function needs it. Not pyplot, which keeps figures.
+    # Matplotlib takes a second to import. Figure, not pyplot, which keeps figures.
     from matplotlib.figure import Figure
 
     on_held_out = "on held-out training data"

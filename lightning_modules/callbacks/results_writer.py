@@ -61,11 +61,7 @@ class ResultsWriter(Callback):
         ):
             self._digests[dataset] += _digest(name, target)
 
-    def on_test_end(
-        self,
-        trainer: Trainer,
-        pl_module: BaseModule,  # type: ignore[override]
-    ) -> None:
+    def on_test_end(self, trainer: Trainer, pl_module: BaseModule) -> None:  # type: ignore[override]
         """Write the file and print the table."""
         scores = pl_module.latest_scores
         # Scores are reduced over processes, so every process has the same datasets here.

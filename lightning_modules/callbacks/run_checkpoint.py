@@ -122,7 +122,7 @@ class RunCheckpoint(ModelCheckpoint):
         checkpoint then stays as it is.
         """
         stopped = isinstance(exception, SIGTERMException)
-        # Of other exceptions the other processes know nothing, and they would have to take part.
+        # Other processes know nothing of other exceptions, and would have to take part.
         alone = isinstance(exception, Exception) and trainer.world_size == 1
         if not (stopped or alone) or not _is_between_steps(trainer):
             return

@@ -51,7 +51,7 @@ class RunFolder:
         self.export = path / "export"
         self.wandb = path / "wandb"
         self.wandb_run_id = path / "wandb_run_id.txt"
-        # Of a trial of a sweep:
+        # What a trial of a sweep adds:
         self.trial_settings = path / "trial.json"
         self.trial_log = path / "trial.log"
         self.failure = path / "failure.json"

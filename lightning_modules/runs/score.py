@@ -135,8 +135,8 @@ def read_scores(owner: str, content: Any) -> tuple[Score, ...]:
 
 # E divides by the number of pixels less one, as its oracle does: a perfect map has more than 1.
 _HIGHEST_E = 1.01
-# Of salient object detection; also of results of former versions, which describe no scores, and of
-# published ones.
+# The scores of salient object detection; those of results of former versions, which describe none,
+# and those that publications state.
 SALIENCY_SCORES: tuple[Score, ...] = (
     Score("s_measure", "S", main=True),
     Score("f_max", "max F", main=True),
@@ -147,6 +147,6 @@ SALIENCY_SCORES: tuple[Score, ...] = (
     Score("e_mean", "mean E", high=_HIGHEST_E),
     Score("e_adaptive", "adp E", high=_HIGHEST_E),
     Score("mae", "MAE", higher_is_better=False, main=True),
-    # Beside max F of the protocol it would be mistaken for that.
+    # In a table, this one would be mistaken for max F of the protocol.
     Score("f_max_dataset", ""),
 )

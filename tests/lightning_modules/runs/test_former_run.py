@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from resolved_settings import resolved_settings
 
 from lightning_modules.main import main
 from lightning_modules.runs.checkpoints import checkpoint_to_continue
 from lightning_modules.runs.results import read_results
 from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.runs.score import SALIENCY_SCORES
-from lightning_modules.sweep.check_trials import _RaisingParser, _TrialChecker
 from lightning_modules.sweep.trial_settings import check_settings, read_settings
 from lightning_modules.sweep.trial_state import TrialState, read_state
 
@@ -48,8 +48,7 @@ def test_its_settings_are_those_of_the_same_command(folder: Path) -> None:
     RunFolder(folder).last_checkpoint.touch()
     # Its own saved configuration is no other one either.
     for config in (["--config", str(TINY), *ARGUMENTS], ["--config", str(folder / "config.yaml")]):
-        cli = _TrialChecker(["fit", *config], _RaisingParser)
-        last = checkpoint_to_continue(folder, cli._resolved_config(), "auto")
+        last = checkpoint_to_continue(folder, resolved_settings(*config), "auto")
         assert last == RunFolder(folder).last_checkpoint
 
 

@@ -8,13 +8,11 @@ from typing import Any
 
 import pytest
 import yaml
+from resolved_settings import resolved_settings
 
-from lightning_modules.cli.training import MutualFormerCLI
 from lightning_modules.runs.checkpoints import checkpoint_to_continue
 from lightning_modules.runs.results import read_results
 from lightning_modules.runs.settings import flatten, has_effect
-from lightning_modules.sweep.check_trials import _RaisingParser, _TrialChecker
-from lightning_modules.sweep.sweep_file import SweepError
 from lightning_modules.sweep.trial_settings import check_settings, write_settings
 from lightning_modules.tables.planned_rows import PlannedRun
 from lightning_modules.tables.provenance import find_deviations
@@ -80,16 +78,7 @@ WITH_EFFECT = {
 def resolved() -> dict[str, Any]:
     """Return what `fit --print_config` prints of a run on folders of images."""
     data = ["--data=datamodules.RGBDSaliencyDataModule", "--data.train_sets=[PAIRS]"]
-
-    class Parsed(_TrialChecker):
-        def instantiate_classes(self) -> None:
-            pass
-
-        def _run_subcommand(self, subcommand: str) -> None:
-            pass
-
-    cli: MutualFormerCLI = Parsed(["fit", f"--config={TINY}", *data], _RaisingParser)
-    return yaml.safe_load(cli._parser("fit").dump(cli.config["fit"], skip_none=False))
+    return resolved_settings("--config", str(TINY), *data)
 
 
 def changed(config: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
@@ -133,7 +122,7 @@ def same_trial(tmp_path: Path, resolved: dict[str, Any]) -> Callable[[dict[str, 
     def of(config: dict[str, Any]) -> bool:
         try:
             check_settings(tmp_path, {name: str(x) for name, x in flatten(config).items()})
-        except SweepError:
+        except UserError:
             return False
         return True
 
