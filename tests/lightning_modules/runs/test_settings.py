@@ -180,3 +180,22 @@ def test_what_former_versions_did_not_say_means_what_they_did(
     former["model"] = former["model"]["init_args"]
     former["checkpoint"]["monitor"] = "val/held_out/s_measure"
     assert all(of(former) for of in (continues, one_row))
+
+
+def test_options_that_only_some_classes_have_flag_no_row(tmp_path: Path) -> None:
+    content = json.loads(FORMER_RESULTS.read_text())
+    runs = []
+    for row, fusion in enumerate(
+        ({"name": "a", "epsilon": 0.6, "dim": 1}, {"name": "b", "dim": 1}, {"name": "b", "dim": 2})
+    ):
+        network = {"fusion": fusion, "width": 3}
+        path = tmp_path / f"{row}.json"
+        path.write_text(json.dumps(content | {"config": {"model": {"network": network}}}))
+        parameters = {"model.network.fusion.name": fusion["name"]}
+        planned = PlannedRun(tmp_path, None, "command", parameters)
+        runs.append(Run(row, planned, read_results(path)))
+    assert find_deviations(runs, [], settings_per_row=False) == [
+        [],
+        [],
+        ["model.network.fusion.dim is 2, elsewhere 1"],
+    ]
