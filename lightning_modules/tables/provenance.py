@@ -94,9 +94,9 @@ def _options_of_classes(runs: Sequence[Run], settings: Sequence[Mapping[str, str
     """Find settings that some runs cannot have, because what varies is the class they belong to."""
     varied = {name.rpartition(".") for run in runs for name in run.planned.parameters}
     owners = tuple(f"{owner}." for owner, _, last in varied if last in ("name", "class_path"))
-    known = [set(own) for own in settings if own] or [set()]
-    partly_known: set[str] = set.union(*known) - set.intersection(*known)
-    return {name for name in partly_known if name.startswith(owners)}
+    known = [own.keys() for own in settings if own]
+    names = {name for own in known for name in own if name.startswith(owners)}
+    return {name for name in names if not all(name in own for own in known)}
 
 
 def _usual(of_runs: Sequence[Mapping[str, str]], absent: str | None = None) -> dict[str, str]:
