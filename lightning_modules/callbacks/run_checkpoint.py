@@ -1,6 +1,5 @@
 """Keep the best and the last checkpoint of a run."""
 
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from datamodules.files import remove_leftovers
+from lightning_modules.base_module import BaseModule
 from lightning_modules.lightning_internals import (
     forget_repeated_validation,
     forget_validation,
@@ -21,7 +21,6 @@ from lightning_modules.lightning_internals import (
     saves_after_training,
 )
 from lightning_modules.runs.run_folder import RunFolder
-from lightning_modules.runs.score import Score
 from mutualformer.errors import UserError
 
 HELD_OUT = "val/held_out"
@@ -73,10 +72,12 @@ class RunCheckpoint(ModelCheckpoint):
         if saves_after_training(self, trainer):
             save_last_if_not_yet(self, trainer)
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+    def setup(  # type: ignore[override]
+        self, trainer: Trainer, pl_module: BaseModule, stage: str
+    ) -> None:
         """Settle where to write, and whether there is anything to choose the best by."""
         self.dirpath = str(RunFolder(trainer.default_root_dir).checkpoints)
-        scores: Sequence[Score] = getattr(pl_module, "scores", ())
+        scores = pl_module.scores
         if self.monitor == UNSETTLED:
             self.monitor = f"{HELD_OUT}/{scores[0].name}"
         if self.monitor is not None:
