@@ -13,6 +13,7 @@ from resolved_settings import resolved_settings
 from lightning_modules.runs.checkpoints import checkpoint_to_continue
 from lightning_modules.runs.results import read_results
 from lightning_modules.runs.settings import flatten, has_effect
+from lightning_modules.sweep.trial_name import value_text
 from lightning_modules.sweep.trial_settings import check_settings, write_settings
 from lightning_modules.tables.planned_rows import PlannedRun
 from lightning_modules.tables.provenance import find_deviations
@@ -117,11 +118,11 @@ def continues(tmp_path: Path, resolved: dict[str, Any]) -> Callable[[dict[str, A
 
 @pytest.fixture
 def same_trial(tmp_path: Path, resolved: dict[str, Any]) -> Callable[[dict[str, Any]], bool]:
-    write_settings(tmp_path, {name: str(x) for name, x in flatten(resolved).items()})
+    write_settings(tmp_path, {name: value_text(x) for name, x in flatten(resolved).items()})
 
     def of(config: dict[str, Any]) -> bool:
         try:
-            check_settings(tmp_path, {name: str(x) for name, x in flatten(config).items()})
+            check_settings(tmp_path, {name: value_text(x) for name, x in flatten(config).items()})
         except UserError:
             return False
         return True
