@@ -11,7 +11,7 @@ _SUFFIX = ".tmp"
 
 
 def write_atomically(
-    path: Path, write: Callable[[BinaryIO], object], *, durable: bool = True
+    path: Path, write: Callable[[BinaryIO], object] | bytes, *, durable: bool = True
 ) -> None:
     """Write a file under another name in its folder, then rename it.
 
@@ -20,7 +20,7 @@ def write_atomically(
 
     Args:
         path: the file; its folder is created.
-        write: is called with the open binary file.
+        write: the content, or what is called with the open binary file.
         durable: whether the file must survive a power cut once this returns; what can be made
             again at any time need not.
 
@@ -32,7 +32,10 @@ def write_atomically(
         temporary = path.parent / f".{uuid.uuid4().hex}{_SUFFIX}"
         try:
             with temporary.open("wb") as file:
-                write(file)
+                if isinstance(write, bytes):
+                    file.write(write)
+                else:
+                    write(file)
                 if durable:
                     file.flush()
                     os.fsync(file.fileno())  # a power cut after the rename must not leave it empty
@@ -46,7 +49,7 @@ def write_atomically(
         raise
 
 
-def write_if_possible(path: Path, write: Callable[[BinaryIO], object]) -> bool:
+def write_if_possible(path: Path, write: Callable[[BinaryIO], object] | bytes) -> bool:
     """Write a picture that nothing depends on; warn if that fails, and tell whether it did not.
 
     A full disk must not keep the scores of a run from being written or shown.

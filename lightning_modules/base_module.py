@@ -17,10 +17,10 @@ from torch.utils._pytree import tree_map_only
 from torchmetrics import Metric, MetricCollection
 
 from datamodules.files import write_atomically
-from lightning_modules.metrics.score import Score, check_scores, find_impossible
 from lightning_modules.report.second_modality import as_heading, second_modality
 from lightning_modules.runs.checkpoints import check_architecture
 from lightning_modules.runs.run_folder import RunFolder
+from lightning_modules.runs.score import Score, check_scores, find_impossible
 from mutualformer.errors import UserError
 
 OptimizerFactory = Callable[[Iterable], Optimizer]
@@ -152,10 +152,12 @@ class BaseModule(LightningModule, ABC):
         """
         modes = {module: module.training for module in self.modules()}
         self.eval()  # where a batch of one sample will do, whatever the normalisation
-        with torch.random.fork_rng(devices=[]):
-            self.compute_loss(batch)
-        for module, mode in modes.items():
-            module.training = mode
+        try:
+            with torch.random.fork_rng(devices=[]):
+                self.compute_loss(batch)
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
 
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor | None:
         """Return the loss of a batch; None if the batch is skipped.
@@ -212,23 +214,21 @@ class BaseModule(LightningModule, ABC):
     def _finish_scores(self, stage: str) -> None:
         # Sorted, because every process must reduce the data sets in the same order.
         computed = {name: metric.compute() for name, metric in sorted(self._metrics_of.items())}
-        self.latest_scores = {
-            dataset: {name: float(value) for name, value in values.items()}
-            for dataset, values in computed.items()
-        }
         self._metrics_of.clear()
         known = {score.name for score in self.scores}
-        for dataset, values in self.latest_scores.items():
-            if unknown := sorted(values.keys() - known):
+        for dataset, values in computed.items():
+            numbers = {name: float(value) for name, value in values.items()}
+            if unknown := sorted(numbers.keys() - known):
                 raise UserError(
                     f"{class_path(self)} computes {unknown[0]!r}, expected one of its scores "
                     f"{', '.join(sorted(known))}: describe it there"
                 )
-            if impossible := find_impossible(self.scores, dataset, values):
+            if impossible := find_impossible(self.scores, dataset, numbers):
                 raise UserError(
                     f"{impossible}: mend the metric of {class_path(self)}, or the score's range"
                 )
-            self.log_dict({f"{stage}/{dataset}/{name}": x for name, x in computed[dataset].items()})
+            self.log_dict({f"{stage}/{dataset}/{name}": value for name, value in values.items()})
+            self.latest_scores[dataset] = numbers
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Build optimiser and schedule, with the encoders, if known, in a group of their own."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lightning_modules.base_module import BaseModule
 from lightning_modules.metrics import PROTOCOL, PerImageScores, SaliencyScores, quantise
-from lightning_modules.metrics.score import SALIENCY_SCORES
+from lightning_modules.runs.score import SALIENCY_SCORES
 from mutualformer.errors import UserError
 from mutualformer.losses import LOSSES
 
@@ -53,7 +53,7 @@ class SaliencyModule(BaseModule):
 
     def new_metric(self) -> SaliencyScores:
         """Return all scores, but weighted F in a test only."""
-        # It takes longer than all other scores together.
+        # Weighted F takes longer than all other scores together.
         return SaliencyScores(weighted=self.trainer.testing)
 
     def validation_step(

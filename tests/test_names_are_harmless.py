@@ -14,14 +14,14 @@ from rich.console import Console
 
 from datamodules.check import check_root
 from datamodules.errors import DataError
+from lightning_modules import SaliencyModule
 from lightning_modules.callbacks import PredictionWriter
 from lightning_modules.callbacks.results_writer import _table
 from lightning_modules.main import main
-from lightning_modules.metrics.score import SALIENCY_SCORES
-from lightning_modules.metrics.score_names import HEADINGS
 from lightning_modules.report.formats import RENDERERS, print_table
 from lightning_modules.report.score_report import scores_table
 from lightning_modules.report.sweep_report import print_status
+from lightning_modules.runs.score import SALIENCY_SCORES
 from lightning_modules.sweep.sweep_file import read_sweep
 from lightning_modules.sweep.trial_name import trial_name
 from lightning_modules.tables.table import Cell, MissingRun, Row, Table
@@ -56,9 +56,10 @@ def test_maps_are_written_below_their_folder(tmp_path: Path, name: str, of: str)
     writer.directory = tmp_path / "maps"
     batch = {"name": ["a"], "dataset": ["SET"], "original_size": [(4, 4)]}
     outputs = {"saliency": torch.zeros(1, 1, 4, 4)}
+    module = SaliencyModule(torch.nn.Identity())
     batch[of] = [name]
     with pytest.raises(ValueError, match="plain file name"):
-        writer.on_predict_batch_end(None, None, outputs, batch, 0)  # type: ignore[arg-type]
+        writer.on_predict_batch_end(None, module, outputs, batch, 0)  # type: ignore[arg-type]
     assert not list(tmp_path.rglob("*"))
 
 
@@ -174,7 +175,9 @@ def test_a_spreadsheet_takes_no_name_for_a_formula() -> None:
 
 
 def test_the_terminal_shows_names_as_they_are() -> None:
-    scores = {name: dict.fromkeys(HEADINGS, 0.5) for name in HOSTILE}
+    scores = {
+        name: dict.fromkeys([score.name for score in SALIENCY_SCORES], 0.5) for name in HOSTILE
+    }
     missing = {name: {"predictions": [], "ground_truths": []} for name in HOSTILE}
     results = {"scores": scores, "num_images": dict.fromkeys(HOSTILE, 3), "missing": missing}
     output = io.StringIO()

@@ -1,8 +1,7 @@
 """Show what chosen tokens attend to, within and across the modalities."""
 
 from dataclasses import asdict, replace
-from functools import partial
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -69,7 +68,7 @@ class AffinityMaps(Callback):
         if not trainer.is_global_zero:
             return
         self._stride, (block, self._attention) = stride, fusions[stride]
-        # Hooks, because a pass of its own would hang where the network is sharded over processes.
+        # Hooks listen, because a pass of its own would hang where the network is sharded.
         self._hooks = [
             block.register_forward_pre_hook(lambda _, inputs: self._hear("grid", inputs[2])),
             self._attention.qkv_rgb.register_forward_hook(
@@ -81,24 +80,13 @@ class AffinityMaps(Callback):
         ]
 
     def on_test_batch_start(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        batch: dict[str, Any],
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, *_: Any
     ) -> None:
         """Listen only where an image of the batch is wanted."""
         self._listening = any(self._wants(dataset) for dataset in batch["dataset"])
 
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: BaseModule,  # type: ignore[override]
-        outputs: Any,
-        batch: dict[str, Any],
-        batch_idx: int,
-        dataloader_idx: int = 0,
+    def on_test_batch_end(  # type: ignore[override]
+        self, trainer: Trainer, pl_module: BaseModule, outputs: Any, batch: dict[str, Any], *_: Any
     ) -> None:
         """Keep the maps of the first images of each data set."""
         regions = pl_module.regions(batch) if self._heard else None
@@ -109,14 +97,14 @@ class AffinityMaps(Callback):
         self._listening = False
         self._heard = {}
 
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_test_end(self, trainer: Trainer, *_: Any) -> None:
         """Write one figure per data set."""
         folder = RunFolder(trainer.default_root_dir).affinity_maps
         for dataset, samples in self._samples.items():
             assert self._attention is not None
             picture = draw_affinities(samples, self._attention, second_modality(trainer))
             path = folder / f"{dataset}.png"
-            if write_if_possible(path, partial(_write, picture)):
+            if write_if_possible(path, picture):
                 send_picture(trainer, f"affinity_maps/{dataset}", path)
         if self._samples:
             rank_zero_info(f"Affinity maps: {folder}")
@@ -189,7 +177,7 @@ def choose_points(mask: np.ndarray) -> dict[str, tuple[int, int]]:
     """
     points = {}
     if mask.any():
-        # Beyond the border is background.
+        # Padding makes background of what is beyond the border.
         points["object"] = _argmax(distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1])
     if not mask.all():
         points["background"] = _argmax(distance_transform_edt(~mask) if mask.any() else ~mask)
@@ -199,10 +187,6 @@ def choose_points(mask: np.ndarray) -> dict[str, tuple[int, int]]:
 def _argmax(values: np.ndarray) -> tuple[int, int]:
     row, column = np.unravel_index(values.argmax(), values.shape)
     return int(row), int(column)
-
-
-def _write(content: bytes, file: BinaryIO) -> None:
-    file.write(content)
 
 
 def _cross_diffusion_by_stride(

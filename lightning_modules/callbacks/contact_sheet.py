@@ -53,12 +53,8 @@ class ContactSheet(Callback):
 
     on_train_start = on_predict_start = on_test_start
 
-    def on_train_batch_start(
-        self,
-        trainer: Trainer,
-        pl_module: BaseModule,  # type: ignore[override]
-        batch: dict[str, Any],
-        batch_idx: int,
+    def on_train_batch_start(  # type: ignore[override]
+        self, trainer: Trainer, pl_module: BaseModule, batch: dict[str, Any], *_: Any
     ) -> None:
         """Write the page of ``train`` at the first step of this process."""
         if self._train_page_is_written:
@@ -72,19 +68,13 @@ class ContactSheet(Callback):
                 self._samples.setdefault(dataset, []).append(sample)
             self._write(trainer, "train")
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_end(self, trainer: Trainer, *_: Any) -> None:
         """Send the page of ``train``; W&B loses the first scalars if a picture comes before."""
         if trainer.is_global_zero and self.path is not None:
             send_picture(trainer, "contact_sheet_train", self.path)
 
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: BaseModule,  # type: ignore[override]
-        outputs: Any,
-        batch: dict[str, Any],
-        batch_idx: int,
-        dataloader_idx: int = 0,
+    def on_test_batch_end(  # type: ignore[override]
+        self, trainer: Trainer, pl_module: BaseModule, outputs: Any, batch: dict[str, Any], *_: Any
     ) -> None:
         """Keep thumbnails of the first samples of each dataset."""
         if not trainer.is_global_zero:
@@ -97,13 +87,13 @@ class ContactSheet(Callback):
                 height, width = (int(side) for side in batch["original_size"][index])
                 samples.append(_sample(batch, index, (height, width), pictures))
 
-    on_predict_batch_end = on_test_batch_end
+    on_predict_batch_end = on_test_batch_end  # type: ignore[assignment]
 
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_test_end(self, trainer: Trainer, *_: Any) -> None:
         """Write the page of ``test``."""
         self._write(trainer, "test")
 
-    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_predict_end(self, trainer: Trainer, *_: Any) -> None:
         """Write the page of ``predict``."""
         self._write(trainer, "predict")
 
@@ -112,7 +102,7 @@ class ContactSheet(Callback):
             return
         by_turns = chain.from_iterable(zip_longest(*self._samples.values()))
         chosen = [sample for sample in by_turns if sample is not None][: self.num_samples]
-        # Grouped by dataset again, in the order the datasets were seen.
+        # The page groups them by dataset again, in the order the datasets were seen.
         chosen = [s for s in chain.from_iterable(self._samples.values()) if s in chosen]
         self.path = RunFolder(trainer.default_root_dir).contact_sheet(stage)
         self._samples.clear()

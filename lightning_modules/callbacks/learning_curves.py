@@ -13,8 +13,8 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from datamodules.files import write_if_possible
 from lightning_modules.base_module import BaseModule
-from lightning_modules.metrics.score import Score
 from lightning_modules.runs.run_folder import RunFolder
+from lightning_modules.runs.score import Score
 from lightning_modules.tracking import send_picture
 
 Curves = dict[str, list[tuple[int, float]]]
@@ -33,17 +33,13 @@ class LearningCurves(Callback):
     """
 
     def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, *_: Any
     ) -> None:
         """Log the learning rate of the first parameter group."""
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         pl_module.log("train/learning_rate", rate, on_step=True, on_epoch=False)
 
-    def on_fit_end(
-        self,
-        trainer: Trainer,
-        pl_module: BaseModule,  # type: ignore[override]
-    ) -> None:
+    def on_fit_end(self, trainer: Trainer, pl_module: BaseModule) -> None:  # type: ignore[override]
         """Draw what the CSV files hold."""
         loggers = [x for x in trainer.loggers if isinstance(x, CSVLogger)]
         if not loggers or not trainer.is_global_zero:
@@ -54,7 +50,7 @@ class LearningCurves(Callback):
         if picture is None:
             return
         path = RunFolder(trainer.default_root_dir).learning_curves
-        if write_if_possible(path, lambda file: file.write(picture)):
+        if write_if_possible(path, picture):
             rank_zero_info(f"Learning curves: {path}")
             send_picture(trainer, "learning_curves", path)
 
@@ -97,7 +93,7 @@ def draw_learning_curves(
     Scores of which higher values are better share a panel, the others have one each. A long curve
     of the loss is drawn faintly, with its moving average. None if there is nothing to draw.
     """
-    # Late: it takes a second, and only this function needs it. Not pyplot, which keeps figures.
+    # Matplotlib takes a second to import. Figure, not pyplot, which keeps figures.
     from matplotlib.figure import Figure
 
     on_held_out = "on held-out training data"

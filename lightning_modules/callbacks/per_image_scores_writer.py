@@ -27,24 +27,18 @@ class PerImageScoresWriter(Callback):
         self.path: Path | None = None
         self._parts: list[PerImageScores] = []
 
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_test_start(self, trainer: Trainer, *_: Any) -> None:
         """Forget the images of an earlier run."""
         self._parts.clear()
 
     def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: dict[str, Any],
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any
     ) -> None:
         """Keep the scores of a batch."""
         if "per_image" in outputs:
             self._parts.append(outputs["per_image"])
 
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_test_end(self, trainer: Trainer, *_: Any) -> None:
         """Collect the images of all processes and write the files."""
         parts = self._parts
         if trainer.world_size > 1:

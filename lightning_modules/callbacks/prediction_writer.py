@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
 from datamodules.files import write_atomically
@@ -34,20 +34,14 @@ class PredictionWriter(Callback):
         self.directory: Path | None = None
         self._written: set[Path] = set()
 
-    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_predict_start(self, trainer: Trainer, *_: Any) -> None:
         """Choose the folder and tell the loop not to collect predictions."""
         self.directory = Path(self.output_dir or RunFolder(trainer.default_root_dir).predictions)
         self._written.clear()
         trainer.predict_loop.return_predictions = False
 
-    def on_predict_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: BaseModule,  # type: ignore[override]
-        outputs: Any,
-        batch: dict[str, Any],
-        batch_idx: int,
-        dataloader_idx: int = 0,
+    def on_predict_batch_end(  # type: ignore[override]
+        self, trainer: Trainer, pl_module: BaseModule, outputs: Any, batch: dict[str, Any], *_: Any
     ) -> None:
         """Write the maps of a batch.
 
@@ -69,7 +63,7 @@ class PredictionWriter(Callback):
             write_atomically(path, partial(image.save, format="PNG"))
             self._written.add(path)
 
-    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_predict_end(self, trainer: Trainer, *_: Any) -> None:
         """Say how many maps were written, over all processes, and where."""
         num_maps = torch.tensor(len(self._written), device=trainer.strategy.root_device)
         num_maps = trainer.strategy.reduce(num_maps, reduce_op="sum")

@@ -6,21 +6,22 @@ import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, Trainer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from datamodules.files import write_atomically
 from lightning_modules.base_module import BaseModule
-from lightning_modules.metrics.score import Score, describe_scores
 from lightning_modules.runs.provenance import describe_environment
 from lightning_modules.runs.run_folder import RunFolder
+from lightning_modules.runs.score import Score
 from lightning_modules.tracking import send_file
 
 
@@ -45,19 +46,13 @@ class ResultsWriter(Callback):
         self._num_images: Counter[str] = Counter()
         self._digests: Counter[str] = Counter()
 
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_test_start(self, trainer: Trainer, *_: Any) -> None:
         """Forget the images counted in an earlier run."""
         self._num_images.clear()
         self._digests.clear()
 
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: BaseModule,  # type: ignore[override]
-        outputs: Any,
-        batch: dict[str, Any],
-        batch_idx: int,
-        dataloader_idx: int = 0,
+    def on_test_batch_end(  # type: ignore[override]
+        self, trainer: Trainer, pl_module: BaseModule, outputs: Any, batch: dict[str, Any], *_: Any
     ) -> None:
         """Count and digest the images of each dataset."""
         self._num_images.update(batch["dataset"])
@@ -66,11 +61,7 @@ class ResultsWriter(Callback):
         ):
             self._digests[dataset] += _digest(name, target)
 
-    def on_test_end(
-        self,
-        trainer: Trainer,
-        pl_module: BaseModule,  # type: ignore[override]
-    ) -> None:
+    def on_test_end(self, trainer: Trainer, pl_module: BaseModule) -> None:  # type: ignore[override]
         """Write the file and print the table."""
         scores = pl_module.latest_scores
         # Scores are reduced over processes, so every process has the same datasets here.
@@ -83,7 +74,7 @@ class ResultsWriter(Callback):
                 dataset: {name: x if math.isfinite(x) else None for name, x in values.items()}
                 for dataset, values in scores.items()
             },
-            "score_descriptions": describe_scores(pl_module.scores),
+            "score_descriptions": [asdict(score) for score in pl_module.scores],
             "num_images": num_images,
             "data_digest": {name: f"{digest:x}" for name, digest in digests.items()},
             "protocol": pl_module.protocol,
@@ -95,7 +86,7 @@ class ResultsWriter(Callback):
         }
         self.path = RunFolder(trainer.default_root_dir).results
         text = json.dumps(results, indent=2, allow_nan=False) + "\n"
-        write_atomically(self.path, lambda file: file.write(text.encode()))
+        write_atomically(self.path, text.encode())
         send_file(trainer, self.path)
         console = Console()
         if scores:

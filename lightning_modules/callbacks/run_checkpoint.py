@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from datamodules.files import remove_leftovers
+from lightning_modules.base_module import BaseModule
 from lightning_modules.lightning_internals import (
     forget_repeated_validation,
     forget_validation,
@@ -71,10 +72,12 @@ class RunCheckpoint(ModelCheckpoint):
         if saves_after_training(self, trainer):
             save_last_if_not_yet(self, trainer)
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+    def setup(  # type: ignore[override]
+        self, trainer: Trainer, pl_module: BaseModule, stage: str
+    ) -> None:
         """Settle where to write, and whether there is anything to choose the best by."""
         self.dirpath = str(RunFolder(trainer.default_root_dir).checkpoints)
-        scores = getattr(pl_module, "scores", ())
+        scores = pl_module.scores
         if self.monitor == UNSETTLED:
             self.monitor = f"{HELD_OUT}/{scores[0].name}"
         if self.monitor is not None:
@@ -106,7 +109,7 @@ class RunCheckpoint(ModelCheckpoint):
             state_dict = state_dict | paths | {"best_k_models": moved, "dirpath": self.dirpath}
         super().load_state_dict(state_dict)
 
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_validation_start(self, trainer: Trainer, *_: Any) -> None:
         """Forget a validation that was given up, and is repeated now."""
         forget_repeated_validation(trainer)
 
@@ -120,7 +123,7 @@ class RunCheckpoint(ModelCheckpoint):
         checkpoint then stays as it is.
         """
         stopped = isinstance(exception, SIGTERMException)
-        # Of other exceptions the other processes know nothing, and they would have to take part.
+        # Other processes know nothing of other exceptions, and would have to take part.
         alone = isinstance(exception, Exception) and trainer.world_size == 1
         if not (stopped or alone) or not _is_between_steps(trainer):
             return

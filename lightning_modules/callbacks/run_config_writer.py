@@ -1,6 +1,5 @@
 """Where a run keeps what it came from: its configuration and the state of the code."""
 
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -43,12 +42,12 @@ class RunConfigWriter(SaveConfigCallback):
         if stage == "fit":
             run = RunFolder(trainer.default_root_dir)
             text = yaml.safe_dump(config, sort_keys=False)
-            _write(run.config, text.encode())
+            write_atomically(run.config, text.encode())
             patch = git_changes()
             if patch is None:
                 run.code_diff.unlink(missing_ok=True)
             else:
-                _write(run.code_diff, patch)
+                write_atomically(run.code_diff, patch)
                 send_file(trainer, run.code_diff)
 
     def on_save_checkpoint(
@@ -56,7 +55,3 @@ class RunConfigWriter(SaveConfigCallback):
     ) -> None:
         """Let a checkpoint say what it came from, in plain types that need no pickle to run."""
         checkpoint["provenance"] = self.provenance
-
-
-def _write(path: Path, content: bytes) -> None:
-    write_atomically(path, lambda file: file.write(content))

@@ -54,17 +54,17 @@ class StopSignals(Callback):
         pl_module: LightningModule,
         outputs: Any,
         batch: dict[str, Any],
-        batch_idx: int,
+        *_: Any,
     ) -> None:
         """Stop after this batch, unless its gradients wait for more: no checkpoint has them."""
         if not gradients_wait_for_more(trainer):
             self._stop_if_asked(trainer)
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, *_: Any) -> None:
         """Stop after this epoch: a validation of several processes ran to its end."""
         self._stop_if_asked(trainer)
 
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_validation_start(self, trainer: Trainer, *_: Any) -> None:
         """Stop before the validation, which would take its time."""
         self._stop_if_asked(trainer)
         if trainer.received_sigterm:
@@ -76,8 +76,7 @@ class StopSignals(Callback):
         pl_module: LightningModule,
         outputs: Any,
         batch: dict[str, Any],
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        *_: Any,
     ) -> None:
         """Stop within the validation of a single process."""
         if trainer.world_size == 1:
@@ -89,8 +88,7 @@ class StopSignals(Callback):
         pl_module: LightningModule,
         outputs: Any,
         batch: dict[str, Any],
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        *_: Any,
     ) -> None:
         """Stop within a test, which is repeated as a whole."""
         if self.signum is not None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lightning_modules.metrics import PerImageScores
 from lightning_modules.metrics.per_image_scores import dataset_scores
-from lightning_modules.metrics.score_names import LOWER_IS_BETTER
+from lightning_modules.runs.score import SALIENCY_SCORES
 from mutualformer.errors import UserError
 
 # The same resamples every time: a comparison is a fact about its inputs.
@@ -123,12 +123,13 @@ def _compare_dataset(
         of_a, of_b = scores_of_a(weights), scores_of_b(weights)
         for name, chunks in resampled.items():
             chunks.append(of_b[name] - of_a[name])
+    lower_is_better = {score.name for score in SALIENCY_SCORES if not score.higher_is_better}
     differences = {}
     for name, chunks in resampled.items():
         low, high = interval(torch.cat(chunks))
         better = None
         if low > 0 or high < 0:
-            better = "b" if (low > 0) != (name in LOWER_IS_BETTER) else "a"
+            better = "b" if (low > 0) != (name in lower_is_better) else "a"
         differences[name] = Difference(
             score_a[name].item(), score_b[name].item(), low, high, better
         )

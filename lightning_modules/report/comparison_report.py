@@ -8,8 +8,8 @@ from rich.console import Console
 
 from lightning_modules.evaluation.paired_bootstrap import CONFIDENCE, SEED, Difference
 from lightning_modules.metrics import PROTOCOL, PerImageScores
-from lightning_modules.metrics.score import Score
 from lightning_modules.report.formats import print_table
+from lightning_modules.runs.score import Score
 from lightning_modules.tables.table import Cell, Interval, Row, Table
 
 # Below this, the quantiles of a bootstrap are known to lie too close together.

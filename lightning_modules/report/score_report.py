@@ -12,9 +12,9 @@ from lightning_modules.evaluation.map_files import MapSet
 from lightning_modules.metrics import PROTOCOL, PerImageScores
 from lightning_modules.metrics.per_image_scores import dataset_scores
 from lightning_modules.metrics.protocol import PROTOCOL_NAME
-from lightning_modules.metrics.score import SALIENCY_SCORES
 from lightning_modules.report.escape import escape_csv
 from lightning_modules.report.formats import RENDERERS
+from lightning_modules.runs.score import SALIENCY_SCORES
 from lightning_modules.tables.table import Cell, Row, Table
 
 

@@ -84,7 +84,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         if damage := describe_damage(path):
             raise UserError(damage)
-        # Not mapped into memory, which would not notice that a tensor is cut.
+        # The file is not mapped into memory: that would not notice that a tensor is cut.
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises nearly anything for a damaged file
         run = RunFolder(path.parent.parent)
@@ -97,7 +97,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     state = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
     if not isinstance(state, dict) or not all(isinstance(x, Tensor) for x in state.values()):
         raise UserError(f"{path} is not a checkpoint of mutualformer fit")
-    # What a script wrote, or 0.1.0 early on, has none.
+    # A checkpoint that a script wrote, or 0.1.0 early on, has no provenance.
     if isinstance(checkpoint.get("provenance"), dict):
         check_version(f"checkpoint {path}", checkpoint["provenance"].get("version"), __version__)
     return checkpoint
@@ -123,7 +123,7 @@ def check_architecture(
     if not mismatch:
         return
     specs = [x.get("network") for x in (checkpoint.get("hyper_parameters", {}), hyper_parameters)]
-    # Without the command line there is a module in its place.
+    # Without the command line there is a module in place of its settings.
     there, here = (flatten(spec) if isinstance(spec, Mapping) else {} for spec in specs)
     differing = [
         f"{name} ({there[name]} there, {here[name]} here)"

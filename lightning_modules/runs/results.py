@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightning_modules.metrics.score import (
+from lightning_modules.runs.score import (
     SALIENCY_SCORES,
     Score,
     find_impossible,
@@ -39,8 +39,6 @@ class Results:
         path: the file.
         scores: by data set, then by score; None where it was not finite.
         descriptions: of these scores; saliency's in files of versions that did not write them.
-        tolerance: by how much a score may differ from the one that was computed, which went
-            through float32 in those versions.
         num_images: by data set.
         data_digest: by data set: changes with the names or the masks of its images; empty in files
             of versions that did not write it.
@@ -53,7 +51,6 @@ class Results:
     path: Path
     scores: dict[str, dict[str, float | None]]
     descriptions: tuple[Score, ...]
-    tolerance: float
     num_images: dict[str, int]
     data_digest: dict[str, str]
     protocol: str
@@ -94,7 +91,6 @@ def read_results(path: Path) -> Results:
         path=path,
         scores=content["scores"],
         descriptions=descriptions,
-        tolerance=1e-6 if "score_descriptions" in content else 1e-5,
         num_images=content["num_images"],
         data_digest=content.get("data_digest") or {},
         protocol=content["protocol"],

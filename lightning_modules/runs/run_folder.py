@@ -51,7 +51,7 @@ class RunFolder:
         self.export = path / "export"
         self.wandb = path / "wandb"
         self.wandb_run_id = path / "wandb_run_id.txt"
-        # Of a trial of a sweep:
+        # What a trial of a sweep adds:
         self.trial_settings = path / "trial.json"
         self.trial_log = path / "trial.log"
         self.failure = path / "failure.json"
@@ -96,8 +96,7 @@ class RunFolder:
 
     def write_failure(self, failure: Failure) -> None:
         """Record how an attempt failed."""
-        text = json.dumps(asdict(failure)) + "\n"
-        write_atomically(self.failure, lambda file: file.write(text.encode()))
+        write_atomically(self.failure, f"{json.dumps(asdict(failure))}\n".encode())
 
     def read_failure(self) -> Failure | None:
         """Return how the last attempt failed; None if it did not."""

@@ -8,7 +8,7 @@ import yaml
 
 from mutualformer.errors import UserError
 
-# A resolved experiment has some hundred values.
+# A resolved experiment has some hundred values, in a few levels.
 _MOST_VALUES = 20_000
 _DEEPEST = 50
 

@@ -117,7 +117,7 @@ class LocalSweep:
     def _report(self, trial: Trial, outcome: Outcome, seconds: float | None) -> None:
         name = trial.folder.name
         if outcome is Outcome.STOPPED:
-            # Not by us: it may have been another that wants this machine. Once is enough.
+            # Whoever stopped the trial, not this sweep, may want the machine: no second attempt.
             self._say(f"[yellow]stopped[/]  {escape(name)}: by a signal from outside")
             self._num_failed += 1
         elif outcome is Outcome.FAILED:

@@ -17,13 +17,13 @@ from lightning_modules.sweep.sweep_file import Trial
 from lightning_modules.sweep.trial_lock import TrialLock
 from lightning_modules.sweep.trial_settings import check_settings, read_settings, write_settings
 
-# A subprocess of its own, because Lightning starts the other processes of a training by running the
-# first one's command again.
+# A trial is a subprocess of its own, because Lightning starts the other processes of a training by
+# running the first one's command again.
 TRAINING_COMMAND = (sys.executable, "-m", "lightning_modules.main", "fit")
 POLL_INTERVAL = 0.2  # seconds
 _WANDB_LOGGER = "lightning_modules.tracking.WandbRunLogger"
 _SECONDS_TO_END = 30
-# Sent by somebody who wants a process to stop, unlike SIGKILL (out of memory) and SIGSEGV.
+# Who wants a process to stop sends one of these; SIGKILL (out of memory) and SIGSEGV are faults.
 _STOPPED_BY = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 

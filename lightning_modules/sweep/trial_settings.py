@@ -56,5 +56,4 @@ def check_settings(folder: Path, settings: Mapping[str, str]) -> None:
 def write_settings(folder: Path, settings: Mapping[str, str]) -> None:
     """Record what a trial is run with."""
     text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
-    path = RunFolder(folder).trial_settings
-    write_atomically(path, lambda file: file.write(text.encode()))
+    write_atomically(RunFolder(folder).trial_settings, text.encode())

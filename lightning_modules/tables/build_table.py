@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from string import ascii_lowercase
 
-from lightning_modules.metrics.score import SALIENCY_SCORES, Score
+from lightning_modules.runs.score import SALIENCY_SCORES, Score
 from lightning_modules.tables.planned_rows import PlannedRow
 from lightning_modules.tables.provenance import find_deviations, has_uncommitted_changes
 from lightning_modules.tables.runs import Run, read_runs
@@ -161,7 +161,7 @@ def _compared(
     num_resamples: int,
 ) -> tuple[list[Row], list[str], list[str]]:
     """Give all rows their difference to the reference row; return them, notes and problems."""
-    # Late: it imports torch, which takes seconds.
+    # These import torch, which takes seconds.
     from lightning_modules.report.comparison_report import FEW_IMAGES
     from lightning_modules.tables.intervals import RowIntervals, difference_intervals
 

@@ -36,6 +36,8 @@ def find_deviations(
     all_uncommitted = all(map(has_uncommitted_changes, runs))
     groups = [run.row if settings_per_row else 0 for run in runs]
     settings = [_settings(run) for run in runs]
+    optional = _options_of_classes(runs, settings)
+    settings = [{name: x for name, x in own.items() if name not in optional} for own in settings]
     # Files of earlier versions hold no configuration.
     known = [(group, own) for group, own in zip(groups, settings, strict=True) if own]
     usual_settings = {
@@ -80,19 +82,21 @@ def _settings(run: Run) -> dict[str, str]:
     config = run.results.config
     if not config:
         return {}
-    folders = {str(run.planned.folder)}
-    trainer = config.get("trainer")
-    if isinstance(trainer, Mapping) and isinstance(trainer.get("default_root_dir"), str):
-        folders.add(trainer["default_root_dir"])
     varied = (*run.planned.parameters, SEED)
-    settings = {}
-    for name, value in settings_with_effect(flatten(config)).items():
-        if not any(name == free or name.startswith(f"{free}.") for free in varied):
-            text = json.dumps(value, sort_keys=True, default=str, ensure_ascii=False)
-            for folder in sorted(folders - {"."}, key=len, reverse=True):
-                text = text.replace(folder, "FOLDER")
-            settings[name] = text
-    return settings
+    return {
+        name: json.dumps(value, sort_keys=True, default=str, ensure_ascii=False)
+        for name, value in settings_with_effect(flatten(config)).items()
+        if not any(name == free or name.startswith(f"{free}.") for free in varied)
+    }
+
+
+def _options_of_classes(runs: Sequence[Run], settings: Sequence[Mapping[str, str]]) -> set[str]:
+    """Find settings that some runs cannot have, because what varies is the class they belong to."""
+    varied = {name.rpartition(".") for run in runs for name in run.planned.parameters}
+    owners = tuple(f"{owner}." for owner, _, last in varied if last in ("name", "class_path"))
+    known = [own.keys() for own in settings if own]
+    names = {name for own in known for name in own if name.startswith(owners)}
+    return {name for name in names if not all(name in own for own in known)}
 
 
 def _usual(of_runs: Sequence[Mapping[str, str]], absent: str | None = None) -> dict[str, str]:

@@ -5,10 +5,10 @@ import io
 import math
 from pathlib import Path
 
-from lightning_modules.metrics.score import SALIENCY_SCORES
+from lightning_modules.runs.score import SALIENCY_SCORES
 from mutualformer.errors import UserError
 
-# Millions of parameters; belongs to a method and to no data set.
+# The column for millions of parameters, which belong to a method and to no data set.
 PARAMETERS = "params_m"
 _COLUMNS = ["method", "dataset", "metric", "value"]
 _SCORES = {score.name: score for score in SALIENCY_SCORES if score.heading}

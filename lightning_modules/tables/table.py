@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from lightning_modules.metrics.score import Score
+from lightning_modules.runs.score import Score
 
 Column = tuple[str, Score]  # data set and score
 MISSING = "–"

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 # Seconds that the server has to answer; the client of W&B waits a minute and more.
 TIMEOUT = 3.0
-# Under which keys are stored by versions of wandb that know its server under another name.
+# Versions of wandb that know its server under another name store keys under this one.
 _USUAL_HOST = "api.wandb.ai"
 
 
@@ -64,7 +64,7 @@ def answers(url: str, timeout: float = TIMEOUT) -> bool:
         except (OSError, ValueError, http.client.HTTPException):
             pass
 
-    # A thread, because looking up a name can take longer than any timeout of urlopen.
+    # In a thread, because looking up a name can take longer than any timeout of urlopen.
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(timeout)

@@ -23,7 +23,7 @@ from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.tracking.offline import reason_to_stay_offline
 from mutualformer.errors import UserError
 
-# Seconds. Whatever W&B does not answer by then stays on disk, and training goes on.
+# Whatever W&B does not answer within these seconds stays on disk, and training goes on.
 INIT_TIMEOUT = 20
 FINISH_TIMEOUT = 60
 
@@ -117,7 +117,7 @@ class WandbRunLogger(WandbLogger):
                 run = super().experiment
             except wandb.Error as error:
                 reason = str(error).splitlines()[0]
-                # Or else W&B refuses another run of the same id in this process.
+                # Without this, W&B refuses another run of the same id in this process.
                 wandb.teardown()
         if reason is not None:
             rank_zero_info(f"W&B: {reason}. The run is kept offline")
@@ -125,7 +125,7 @@ class WandbRunLogger(WandbLogger):
             options["settings"]["silent"] = True  # what matters is said here
             run = super().experiment
         if not run.disabled:
-            write_atomically(id_file, lambda file: file.write(f"{run.id}\n".encode()))
+            write_atomically(id_file, f"{run.id}\n".encode())
 
 
 def send_configuration(trainer: Trainer, configuration: Mapping[str, Any]) -> None:
@@ -139,7 +139,7 @@ def send_file(trainer: Trainer, path: Path) -> None:
     for run in _runs(trainer):
         if not Path(run.dir).is_dir():  # WANDB_MODE is disabled
             continue
-        # Copied, as later commands replace the file, and W&B would only link to it.
+        # The file is copied: later commands replace it, and W&B would only link to it.
         copy = shutil.copy(path, run.dir)
         run.save(copy, base_path=run.dir, policy="now", glob=False)
 

@@ -79,6 +79,7 @@ def augmented(pairs: Path) -> list[str]:
         *("--data.batch_size=2", "--data.eval_batch_size=1", "--data.image_size=64"),
         *("--data.num_workers=0", "--trainer.max_epochs=3", "--test_after_fit=true"),
         *("--data.test_sets=[OTHERS]", "--affinity_maps.num_samples=0"),
+        "--data.seed=7",  # with this order, the first epoch is the best one
     ]
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch import LightningDataModule
 from PIL import Image
 
 from lightning_modules.callbacks import ContactSheet
@@ -40,20 +40,6 @@ def test_predict_page_without_masks_has_three_columns(tmp_path, trainer, module,
     assert page_of(sheet).shape[1] == 2 * 24 + 3 * TILE_COLUMN - 8
 
 
-class TrainedBrightness(LightningModule):
-    """Take training steps without learning anything."""
-
-    def __init__(self):
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.zeros(()))
-
-    def training_step(self, batch, batch_idx):
-        return self.weight * batch["rgb"].mean()
-
-    def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), lr=0.1)
-
-
 class Thermal(LightningDataModule):
     second_modality = "thermal"
 
@@ -63,7 +49,7 @@ class Thermal(LightningDataModule):
 
 
 def test_train_page_shows_the_first_batch_as_the_network_sees_it(
-    tmp_path, trainer, loader, monkeypatch
+    tmp_path, trainer, module, loader, monkeypatch
 ):
     pages = []
     draw_page = "lightning_modules.callbacks.contact_sheet.draw_page"
@@ -71,7 +57,7 @@ def test_train_page_shows_the_first_batch_as_the_network_sees_it(
     sheet = ContactSheet()
     run = trainer(sheet)
     run.fit_loop.max_epochs = 2
-    run.fit(TrainedBrightness(), loader("A", 5))
+    run.fit(module, loader("A", 5))
     assert sheet.path == tmp_path / "contact_sheet_train.png" and sheet.path.is_file()
     (samples,) = pages
     assert [sample.caption for sample in samples] == [f"A / image_{i}   32 x 32" for i in (0, 1)]
@@ -83,13 +69,13 @@ def test_train_page_shows_the_first_batch_as_the_network_sees_it(
         assert np.array_equal(mask, expected)
 
 
-def test_pages_name_another_second_modality(trainer, loader, monkeypatch):
+def test_pages_name_another_second_modality(trainer, loader, monkeypatch, module):
     pages = []
     draw_page = "lightning_modules.callbacks.contact_sheet.draw_page"
     monkeypatch.setattr(draw_page, lambda samples: pages.append(samples) or Image.new("L", (1, 1)))
     run = trainer(ContactSheet(num_samples=1))
     run.fit_loop.max_epochs = 1
-    run.fit(TrainedBrightness(), datamodule=Thermal(loader("A", 2)))
+    run.fit(module, datamodule=Thermal(loader("A", 2)))
     ((sample,),) = pages
     assert list(sample.tiles) == ["RGB", "Thermal", "Mask"]
 

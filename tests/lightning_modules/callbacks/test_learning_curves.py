@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from lightning_modules.callbacks.learning_curves import draw_learning_curves, read_curves
+from lightning_modules.runs.score import SALIENCY_SCORES
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def test_a_run_without_files_has_no_curves(tmp_path):
 @pytest.mark.parametrize("num_points", [1, 200])
 def test_there_is_one_panel_for_each_kind_of_curve(names, num_panels, num_points):
     curves = {name: [(step, 1 / (1 + step)) for step in range(num_points)] for name in names}
-    picture = Image.open(io.BytesIO(draw_learning_curves(curves)))
+    picture = Image.open(io.BytesIO(draw_learning_curves(curves, SALIENCY_SCORES)))
     assert picture.size == (num_panels * 540, 465)
 
 

@@ -32,7 +32,7 @@ def test_one_map_per_pair_at_the_original_size(tmp_path, trainer, module, loader
     ]
     with Image.open(writer.directory / "B/image_0.png") as image:
         assert (image.mode, image.size) == ("L", (50, 7))
-    assert f"Wrote 4 saliency maps to {writer.directory}" in caplog.text
+    assert f"Wrote 4 predictions to {writer.directory}" in caplog.text
 
 
 def test_saved_map_is_what_is_scored(tmp_path, trainer, module, loader):

@@ -4,10 +4,13 @@ import json
 from datetime import datetime
 from importlib.metadata import version
 
+import pytest
 from torch.utils.data import DataLoader
 
 from lightning_modules.callbacks import ResultsWriter
 from lightning_modules.runs import provenance
+from lightning_modules.runs.results import read_results
+from lightning_modules.runs.score import SALIENCY_SCORES
 
 METRICS = [
     *("s_measure", "f_max", "f_mean", "f_adaptive", "f_weighted"),
@@ -24,11 +27,13 @@ def test_record_and_table(tmp_path, trainer, module, loader, monkeypatch, capsys
 
     assert writer.path == tmp_path / "results.json"
     results = json.loads(writer.path.read_text())
-    assert list(results["scores"]) == ["NJU2K", "DES"]
+    assert list(results["scores"]) == ["DES", "NJU2K"]
     for dataset, scores in results["scores"].items():
         assert sorted(scores) == sorted(METRICS)
         for name, value in scores.items():
-            assert value == run.callback_metrics[f"test/{dataset}/{name}"].item()
+            logged = run.callback_metrics[f"test/{dataset}/{name}"].item()
+            assert value == module.latest_scores[dataset][name] == pytest.approx(logged, rel=1e-6)
+    assert read_results(writer.path).descriptions == SALIENCY_SCORES
     assert results["num_images"] == {"NJU2K": 3, "DES": 2}
     assert results["seed"] == 7
     assert results["checkpoint"] is None
@@ -45,6 +50,14 @@ def test_record_and_table(tmp_path, trainer, module, loader, monkeypatch, capsys
     shown = ("s_measure", "f_max", "e_max", "mae")
     assert cells == ["NJU2K", "3"] + [f"{scores[name]:.3f}" for name in shown]
     assert str(writer.path) in printed
+
+
+def test_a_data_set_may_be_called_anything(trainer, module, loader):
+    writer = ResultsWriter()
+    trainer(writer).test(module, [loader("a/b/mae", 2), loader("a", 2)], verbose=False)
+    results = read_results(writer.path)
+    assert results.scores["a/b/mae"] == results.scores["a"]
+    assert results.num_images == {"a": 2, "a/b/mae": 2}
 
 
 def test_checkpoint_is_named(tmp_path, trainer, module, loader):
@@ -83,7 +96,9 @@ def test_unknown_facts_are_null(trainer, module, loader, monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr(provenance, "PACKAGES", ("no-such-package",))
     monkeypatch.setattr(
-        type(module), "on_test_epoch_end", lambda self: self.log("test/A/mae", float("nan"))
+        type(module),
+        "on_test_epoch_end",
+        lambda self: setattr(self, "latest_scores", {"A": {"mae": float("nan")}}),
     )
     writer = ResultsWriter()
     trainer(writer).test(module, loader("A", 1), verbose=False)

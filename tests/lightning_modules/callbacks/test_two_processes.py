@@ -54,7 +54,7 @@ def test_two_processes_write_what_one_writes(tmp_path, trainer, module, loader):
         assert maps == [f"image_{index}.png" for index in range(5)]
     for path in (one / "predictions/A").iterdir():
         assert path.read_bytes() == (two / "predictions/A" / path.name).read_bytes()
-    assert output.count("Wrote 5 saliency maps") == 1
+    assert output.count("Wrote 5 predictions to") == 1
     assert output.count("Results: ") == 1
     assert (two / "contact_sheet_test.png").is_file()
     assert (two / "contact_sheet_predict.png").is_file()

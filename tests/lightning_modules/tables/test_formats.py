@@ -9,7 +9,6 @@ from html.parser import HTMLParser
 import pytest
 from rich.console import Console
 
-from lightning_modules.metrics.score import SALIENCY_SCORES
 from lightning_modules.report.formats import (
     print_table,
     render_csv,
@@ -17,6 +16,7 @@ from lightning_modules.report.formats import (
     render_latex,
     render_markdown,
 )
+from lightning_modules.runs.score import SALIENCY_SCORES
 from lightning_modules.tables.table import (
     Cell,
     Interval,

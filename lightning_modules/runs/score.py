@@ -3,14 +3,15 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from mutualformer.errors import UserError
 
-# Scores at the ends of their range may be rounded beyond them, as float32 in files of old versions.
+# Scores at the ends of their range may be rounded beyond them, by float32 for instance.
 _ROUNDING = 1e-6
-_HEADING = r"[\w .%@()/+-]{0,40}"
+# Neither a name nor a heading can become markup in any format of a table.
+_NAME, _HEADING = r"\w{1,40}", r"[\w .%@()/+-]{0,40}"
 
 
 @dataclass(frozen=True)
@@ -18,12 +19,15 @@ class Score:
     """Describe a score of a task to whoever shows, ranks or checks its values.
 
     Args:
-        name: in results, logs and definitions of tables: letters, digits and underscores.
+        name: in results, logs and definitions of tables.
         heading: in tables and figures; empty for a score that they leave out.
         higher_is_better: the direction of better values.
         low: least possible value; None if there is none.
         high: largest possible value; None if there is none.
         main: whether it is shown where there is room for few.
+
+    Raises:
+        UserError: an argument is of another type, or holds other characters.
 
     >>> Score("rmse", "RMSE", higher_is_better=False, high=None).titled
     'RMSE ↓'
@@ -35,6 +39,19 @@ class Score:
     low: float | None = 0.0
     high: float | None = 1.0
     main: bool = False
+
+    def __post_init__(self) -> None:
+        for value, pattern in ((self.name, _NAME), (self.heading, _HEADING)):
+            if not (isinstance(value, str) and re.fullmatch(pattern, value)):
+                raise UserError(
+                    f"a score is called or headed {value!r:.80}, expected letters, digits and "
+                    "underscores, in a heading also spaces and . % @ ( ) / + -"
+                )
+        for end in (self.low, self.high):
+            if not (end is None or is_number(end)):
+                raise UserError(f"the score {self.name} ends at {end!r:.80}, expected a number")
+        if not all(type(flag) is bool for flag in (self.higher_is_better, self.main)):
+            raise UserError(f"higher_is_better and main of the score {self.name} are no booleans")
 
     @property
     def titled(self) -> str:
@@ -63,20 +80,12 @@ def check_scores(owner: str, scores: Sequence[Score]) -> None:
         scores: all of its scores.
 
     Raises:
-        UserError: there is none, or a name or a heading is no plain text, or that of two scores.
+        UserError: there is none, or two share a name or a heading.
     """
     if not scores:
         raise UserError(f"{owner} lists no scores, expected at least one, the one to choose by")
-    for score in scores:
-        # Neither can become markup in any format of a table.
-        if not (re.fullmatch(r"\w+", score.name) and re.fullmatch(_HEADING, score.heading)):
-            raise UserError(
-                f"a score of {owner} is called {score.name!r:.80} and headed {score.heading!r:.80},"
-                " expected a name of letters, digits and underscores, and a heading of these, "
-                "spaces and . % @ ( ) / + -"
-            )
-    headed = [score.heading for score in scores if score.heading]
-    for kind, texts in (("called", [score.name for score in scores]), ("headed", headed)):
+    headings = [score.heading for score in scores if score.heading]
+    for kind, texts in (("called", [score.name for score in scores]), ("headed", headings)):
         if twice := [text for text in texts if texts.count(text) > 1]:
             raise UserError(
                 f"{len(twice)} scores of {owner} are {kind} {twice[0]!r}, expected each once: "
@@ -110,36 +119,25 @@ def is_number(value: Any) -> bool:
     return type(value) in (int, float) and -1e300 < value < 1e300
 
 
-def describe_scores(scores: Sequence[Score]) -> list[dict[str, Any]]:
-    """Return descriptions as ``results.json`` holds them."""
-    return [asdict(score) for score in scores]
-
-
 def read_scores(owner: str, content: Any) -> tuple[Score, ...]:
-    """Read descriptions back.
+    """Read descriptions that a file holds as a list of mappings.
 
     Raises:
         UserError: they are damaged.
     """
-    for entry in content if isinstance(content, list) else [content]:
-        whole = isinstance(entry, dict) and set(entry) == {field.name for field in fields(Score)}
-        if not (
-            whole
-            and all(type(entry[key]) is str for key in ("name", "heading"))
-            and all(type(entry[key]) is bool for key in ("higher_is_better", "main"))
-            and all(entry[key] is None or is_number(entry[key]) for key in ("low", "high"))
-        ):
-            raise UserError(f"{owner} describes a score by {entry!r:.80}")
-    scores = tuple(Score(**entry) for entry in content)
+    try:
+        scores = tuple(Score(**entry) for entry in list(content))
+    except TypeError as error:
+        raise UserError(f"{owner} describes its scores by {content!r:.80}") from error
     check_scores(owner, scores)
     return scores
 
 
 # E divides by the number of pixels less one, as its oracle does: a perfect map has more than 1.
 _HIGHEST_E = 1.01
-# Of salient object detection; also of results of former versions, which describe no scores, and
-# of published ones.
-SALIENCY_SCORES = (
+# The scores of salient object detection; those of results of former versions, which describe none,
+# and those that publications state.
+SALIENCY_SCORES: tuple[Score, ...] = (
     Score("s_measure", "S", main=True),
     Score("f_max", "max F", main=True),
     Score("f_mean", "mean F"),
@@ -149,6 +147,6 @@ SALIENCY_SCORES = (
     Score("e_mean", "mean E", high=_HIGHEST_E),
     Score("e_adaptive", "adp E", high=_HIGHEST_E),
     Score("mae", "MAE", higher_is_better=False, main=True),
-    # Beside max F of the protocol it would be mistaken for that.
+    # In a table, this one would be mistaken for max F of the protocol.
     Score("f_max_dataset", ""),
 )
