@@ -215,17 +215,11 @@ class BaseModule(LightningModule, ABC):
         # Sorted, because every process must reduce the data sets in the same order.
         computed = {name: metric.compute() for name, metric in sorted(self._metrics_of.items())}
         self._metrics_of.clear()
-        known = {score.name for score in self.scores}
         for dataset, values in computed.items():
             numbers = {name: float(value) for name, value in values.items()}
-            if unknown := sorted(numbers.keys() - known):
-                raise UserError(
-                    f"{class_path(self)} computes {unknown[0]!r}, expected one of its scores "
-                    f"{', '.join(sorted(known))}: describe it there"
-                )
             if impossible := find_impossible(self.scores, dataset, numbers):
                 raise UserError(
-                    f"{impossible}: mend the metric of {class_path(self)}, or the score's range"
+                    f"{impossible}: mend the metric of {class_path(self)}, or its scores there"
                 )
             self.log_dict({f"{stage}/{dataset}/{name}": value for name, value in values.items()})
             self.latest_scores[dataset] = numbers

@@ -67,8 +67,8 @@ class Score:
 
     def allows(self, value: float) -> bool:
         """Tell whether a finite number can be a value of this score."""
-        return (self.low is None or value >= self.low - _ROUNDING) and (
-            self.high is None or value <= self.high + _ROUNDING
+        return (self.low is None or value >= self.low - _ROUNDING * abs(self.low)) and (
+            self.high is None or value <= self.high + _ROUNDING * abs(self.high)
         )
 
 
@@ -96,17 +96,19 @@ def check_scores(owner: str, scores: Sequence[Score]) -> None:
 def find_impossible(
     scores: Sequence[Score], dataset: str, values: Mapping[str, float | None]
 ) -> str | None:
-    """Say which value cannot be one of its score; None if all can.
+    """Say which value has no description, or cannot be one of its score; None if all can.
 
     Args:
-        scores: descriptions; other names are left alone.
+        scores: descriptions.
         dataset: whose scores these are, for the message.
         values: by name; undefined ones, None or not finite, are possible.
     """
-    for score in scores:
-        value = values.get(score.name)
-        if value is not None and math.isfinite(value) and not score.allows(value):
-            return f"{score.name} of {dataset} is {value:g}, expected {score.expected}"
+    known = {score.name: score for score in scores}
+    for name, value in values.items():
+        if name not in known:
+            return f"{dataset} has the score {name!r:.80}, expected one of {', '.join(known)}"
+        if value is not None and math.isfinite(value) and not known[name].allows(value):
+            return f"{name} of {dataset} is {value:g}, expected {known[name].expected}"
     return None
 
 

@@ -79,7 +79,10 @@ def test_scores_are_handed_over_as_python_numbers(tmp_path: Path) -> None:
     ("values", "words"),
     [
         ({"value": 6.0}, "value of synthetic is 12, expected a number in [0, 10]"),
-        ({"value": 1.0, "other": 1.0}, "computes 'other', expected one of its scores error, value"),
+        (
+            {"value": 1.0, "other": 1.0},
+            "has the score 'other', expected one of value, error",
+        ),
     ],
 )
 def test_a_score_that_is_not_as_described_is_refused(

@@ -29,6 +29,7 @@ from lightning_modules.report.formats import RENDERERS, print_table
 from lightning_modules.report.sweep_report import print_failures, print_status
 from lightning_modules.runs.results import read_results
 from lightning_modules.runs.run_folder import RunFolder
+from lightning_modules.runs.score import SALIENCY_SCORES
 from lightning_modules.sweep.sweep_file import read_sweep
 from lightning_modules.sweep.trial_settings import check_settings
 from lightning_modules.tables.build_table import build_table
@@ -153,7 +154,7 @@ def test_metrics_csv(tmp_path: Path) -> None:
             assert all(isinstance(step, int) and isinstance(x, float) for step, x in points)
         if "train/loss" in curves and num_drawn < 5:
             num_drawn += 1
-            assert draw_learning_curves(curves).startswith(b"\x89PNG")
+            assert draw_learning_curves(curves, SALIENCY_SCORES).startswith(b"\x89PNG")
 
     num_read, _ = fuzz(
         500,

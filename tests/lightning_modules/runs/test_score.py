@@ -68,8 +68,9 @@ def test_damaged_descriptions_are_refused(change: dict) -> None:
 
 
 def test_the_range_is_that_of_the_score() -> None:
-    values = {"rmse": 7.0, "unknown": -3.0}
-    assert find_impossible([RMSE], "SET", values) is None
+    assert find_impossible([RMSE], "SET", {"rmse": 7.0}) is None
+    unknown = find_impossible([RMSE], "SET", {"other": 7.0})
+    assert unknown == "SET has the score 'other', expected one of rmse"
     impossible = find_impossible([RMSE], "SET", {"rmse": -0.5})
     assert impossible == "rmse of SET is -0.5, expected a number in [0, ∞)"
     assert find_impossible([RMSE], "SET", {"rmse": math.nan}) is None
