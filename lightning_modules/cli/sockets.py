@@ -109,13 +109,13 @@ def _specs(content: Mapping[str, Any], name: str) -> Iterator[Mapping[str, Any]]
 def _check(socket: Socket, specs: list[Mapping[str, Any]]) -> None:
     path, given = socket.default, set[str]()
     for spec in specs:
-        if "class_path" in spec:
-            path = str(spec["class_path"])
+        if isinstance(spec.get("class_path"), str):
+            path = spec["class_path"]
             given &= set(_options(socket, path))  # the parser drops the others
-        if path is None:  # that a class is missing, the parser says
-            return
         is_spelled = "class_path" in spec or "init_args" in spec
         options = (spec.get("init_args") or {}) if is_spelled else spec
+        if path is None or not isinstance(options, Mapping):  # of which the parser tells
+            return
         known = _options(socket, path)
         if others := [str(name) for name in options if name not in known]:
             raise UserError(

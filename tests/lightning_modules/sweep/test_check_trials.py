@@ -16,7 +16,7 @@ FUSION = "model.network.fusion"
     ("parameters", "words"),
     [
         ({f"{FUSION}.epsilom": [0.1]}, "epsilom"),
-        ({"model.netwrk": [0.1]}, "'netwrk' is not accepted"),
+        ({"model.netwrk": [0.1]}, "SaliencyModule has no option netwrk"),
         ({EPSILON: [0.1, 1.0]}, "trial epsilon=1: epsilon is 1.0, expected 0 <= epsilon < 1"),
         ({EPSILON: [0.1, "much"]}, "epsilon"),
         ({f"{FUSION}.num_iterations": [1, "inf", -1]}, "num_iterations is -1"),

@@ -60,8 +60,8 @@ def test_all_commands_on_a_folder_are_one_offline_run(track, read_records, tmp_p
     assert (run.project, run.display_name, run.run_id) == ("mutualformer", "some run", run_id)
     config = [item for r in fit if r.HasField("config") for item in r.config.update]
     config += run.config.update
-    network = ("model", "network", "init_args")
-    assert value_at(config, *network, "fusion", "epsilon") == 0.6
+    # Spelled as flags and sweeps spell them.
+    assert value_at(config, "model.network.fusion.epsilon") == 0.6
     assert value_at(config, "seed_everything") == 0
     assert value_at(config, "packages", "torch")
     assert value_at(config, "device").startswith("cpu (")
