@@ -21,7 +21,7 @@ from lightning_modules.report.second_modality import as_heading, second_modality
 from lightning_modules.runs.checkpoints import check_architecture
 from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.runs.score import Score, check_scores, find_impossible
-from mutualformer.errors import UserError
+from mutualformer.errors import UserError, refused_setting
 
 OptimizerFactory = Callable[[Iterable], Optimizer]
 SchedulerFactory = Callable[[Optimizer, int], LRScheduler]
@@ -231,7 +231,8 @@ class BaseModule(LightningModule, ABC):
         in_encoder = {id(parameter) for parameter in encoder}
         others = [p for p in self.parameters() if p.requires_grad and id(p) not in in_encoder]
         groups = [{"params": others}, *([{"params": encoder}] if of_encoders else [])]
-        optimizer = self.optimizer_factory(groups)
+        with refused_setting("model.optimizer", ValueError, TypeError):
+            optimizer = self.optimizer_factory(groups)
         if of_encoders:
             optimizer.param_groups[1]["lr"] *= self.encoder_learning_rate_factor
 

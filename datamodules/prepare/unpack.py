@@ -205,7 +205,7 @@ def write_dataset(
 
 def _write(path: Path, content: bytes) -> None:
     try:
-        write_atomically(path, lambda file: file.write(content))
+        write_atomically(path, content)
     except OSError as error:
         raise DataError(
             f"{path}: cannot be written ({error.strerror}): mend that and give the same command "

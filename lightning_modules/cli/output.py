@@ -25,8 +25,7 @@ def wide_console(least: int) -> "Console":
 def write_output(path: Path, content: bytes | Callable[[BinaryIO], object]) -> None:
     """Write a file that the user asked for, whole, and say so; `UserError` if that fails."""
     with unwritable_is_a_mistake():
-        write = (lambda file: file.write(content)) if isinstance(content, bytes) else content
-        write_atomically(path, write)
+        write_atomically(path, content)
     print(f"Wrote {path}")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lightning_modules.cli.output import wide_console
 from lightning_modules.cli.parser import PlainParser, integer_of_at_least
 from lightning_modules.sweep.sweep_file import Sweep, Trial, read_sweep
 from lightning_modules.sweep.trial_settings import check_settings, read_settings
@@ -101,7 +102,7 @@ def _slurm_value(text: str) -> Any:
 def _status(sweep: Sweep) -> int:
     from lightning_modules.report.sweep_report import print_status
 
-    print_status(sweep, _console())
+    print_status(sweep, wide_console(160))
     return 0
 
 
@@ -131,7 +132,6 @@ def _sweep(sweep: Sweep, options: Namespace) -> int:
 def _check(sweep: Sweep, trials: list[Trial]) -> None:
     if not trials:
         return
-    # Imports torch: it takes seconds, and an hour less than a mistake in the last trial.
     from lightning_modules.sweep.check_trials import check_trials
 
     check_trials(sweep, trials)
@@ -142,7 +142,7 @@ def _run_here(sweep: Sweep, trials: list[Trial], environments: Sequence[dict[str
     from lightning_modules.sweep.local_sweep import LocalSweep
     from lightning_modules.sweep.stop_request import StopRequest
 
-    console = _console()
+    console = wide_console(160)
     with StopRequest() as stop:
         num_failed = LocalSweep(trials, environments, console).run(stop)
     if stop.signum is not None:
@@ -168,12 +168,3 @@ def _submit(sweep: Sweep, trials: list[Trial], parameters: dict[str, Any]) -> in
     print(f"Submitted {len(waiting)} trials as array job {job}")
     print(f"How far they are: mutualformer sweep {sweep.path} --status")
     return 0
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    console = Console()
-    if not console.is_terminal:
-        console.width = max(console.width, 160)
-    return console

@@ -2,10 +2,9 @@
 
 import sys
 from argparse import Namespace
-from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
+from lightning_modules.cli.output import unwritable_is_a_mistake, wide_console
 from lightning_modules.cli.parser import PlainParser, integer_of_at_least, path_ending_in
 from mutualformer.errors import UserError
 
@@ -77,8 +76,6 @@ def _parse(arguments: list[str]) -> Namespace:
 
 def _make(options: Namespace) -> bool:
     """Make what is asked for; returns whether some results could not be used."""
-    from rich.console import Console
-
     from datamodules.files import write_atomically
     from lightning_modules.report.formats import RENDERERS, print_table
     from lightning_modules.report.table_figure import draw_figure
@@ -93,16 +90,11 @@ def _make(options: Namespace) -> bool:
     outputs = [(path, RENDERERS[path.suffix](table).encode()) for path in options.output]
     outputs += [(path, draw_figure(file, table, path.suffix)) for path in options.plot]
     # Before anything is printed: a pager that is left early ends the command.
-    for path, content in outputs:
-        try:
-            write_atomically(path, partial(_write, content))
-        except OSError as error:
-            raise UserError(f"{path} cannot be written: {error.strerror}") from error
+    with unwritable_is_a_mistake():
+        for path, content in outputs:
+            write_atomically(path, content)
     if options.format == "terminal":
-        console = Console()
-        if not console.is_terminal:
-            console.width = max(console.width, _WIDTH)
-        print_table(table, console)
+        print_table(table, wide_console(_WIDTH))
     else:
         print(RENDERERS[_SUFFIXES[options.format]](table), end="")
     for path, _ in outputs:
@@ -113,7 +105,3 @@ def _make(options: Namespace) -> bool:
         for problem in table.problems:
             print(f"error: {problem}", file=sys.stderr)
     return bool(table.problems)
-
-
-def _write(content: bytes, file: BinaryIO) -> None:
-    file.write(content)

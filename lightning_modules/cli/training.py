@@ -3,10 +3,8 @@
 import copy
 import itertools
 import json
-import logging
 import os
 import sys
-import warnings
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -38,6 +36,7 @@ from lightning_modules.callbacks import (
     requeue_if_asked,
 )
 from lightning_modules.callbacks.run_config_writer import RunConfigWriter
+from lightning_modules.cli.quiet import silence_what_users_cannot_act_on
 from lightning_modules.cli.short_names import expand_configuration, take_flags
 from lightning_modules.cli.sockets import check_classes
 from lightning_modules.runs.checkpoints import (
@@ -283,23 +282,3 @@ def run(arguments: list[str]) -> int:
     silence_what_users_cannot_act_on()
     MutualFormerCLI(["--help" if word == "--help_all" else word for word in arguments])
     return 0
-
-
-def silence_what_users_cannot_act_on() -> None:
-    """Hide the warnings of libraries about what is as it should be."""
-    # Scores are already reduced over processes when they are logged.
-    warnings.filterwarnings("ignore", message=r".*recommended to use `self.log.*sync_dist=True")
-    # How many cores to load data with is the user's decision, and 0 is right for small scenes.
-    warnings.filterwarnings("ignore", message=r".*does not have many workers.*")
-    # The entry point hands over the very arguments of the process.
-    warnings.filterwarnings("ignore", message=r"LightningCLI's args parameter is intended")
-    warnings.filterwarnings("ignore", message=r".*LeafSpec.*is deprecated")
-    # The data module resumes exactly, in a way that Lightning does not know.
-    warnings.filterwarnings("ignore", message=r".*your dataloader is not resumable")
-    # A run without validation is the user's choice.
-    warnings.filterwarnings("ignore", message=r"Total length of `list` across ranks is zero")
-    # Continuing a run in its own folder is what --ckpt_path last.ckpt is for.
-    warnings.filterwarnings("ignore", message=r"Checkpoint directory .* exists and is not empty")
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
-        lambda record: "Tip:" not in record.getMessage()
-    )

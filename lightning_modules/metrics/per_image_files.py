@@ -57,7 +57,7 @@ def write_per_image_scores(
     arrays[_DIGEST] = np.array(hashlib.sha256(table).hexdigest())
     # First, so that an interruption leaves two files that do not belong together and say so.
     write_atomically(counts_path(path), lambda file: np.savez_compressed(file, **arrays))
-    write_atomically(path, lambda file: file.write(table))
+    write_atomically(path, table)
 
 
 def read_per_image_scores(path: Path) -> PerImageScores:

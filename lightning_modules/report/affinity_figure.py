@@ -47,7 +47,7 @@ def draw_affinities(
 
     ``modality`` is what the second one is called, where it is not depth.
     """
-    # Late: it takes a second, and only this function needs it. Not pyplot, which keeps figures.
+    # Not pyplot, which keeps figures.
     from matplotlib.figure import Figure
 
     steps = attention.options.num_iterations

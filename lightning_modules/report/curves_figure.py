@@ -14,7 +14,7 @@ def draw_curves(scores: PerImageScores, results: Mapping[str, Any], suffix: str)
     Left precision over recall, right F-measure over the threshold, 0 to 255; the legend says how
     many images a curve averages and its max F.
     """
-    # Late: it takes a second, and only this function needs it. Not pyplot, which keeps figures.
+    # Not pyplot, which keeps figures.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 5.2), layout="constrained")

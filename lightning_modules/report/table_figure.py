@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lightning_modules.tables.planned_rows import label_of
-from lightning_modules.tables.table import Cell, Table, heading
+from lightning_modules.tables.table import Cell, Table
 from lightning_modules.tables.table_file import TableFile
 from mutualformer.errors import UserError
 
@@ -39,7 +39,7 @@ def draw_figure(file: TableFile, table: Table, suffix: str) -> bytes:
     Raises:
         ValueError: no run has results yet.
     """
-    # Late: it takes a second, and only this function needs it. Not pyplot, which keeps figures.
+    # Not pyplot, which keeps figures.
     from matplotlib import rc_context
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -78,7 +78,7 @@ def draw_figure(file: TableFile, table: Table, suffix: str) -> bytes:
                     for row in rows
                 ]
                 _draw_line(panel, points, number)
-            _label_axes(panel, heading(table.columns[column][1]), file.plot, values, positions)
+            _label_axes(panel, table.columns[column][1].titled, file.plot, values, positions)
             if len(table.datasets) > 1:
                 panel.set_title(table.columns[column][0], fontsize=9)
         if len(lines) > 1:

@@ -6,7 +6,8 @@ import yaml
 from lightning.pytorch import Trainer
 
 from lightning_modules.cli.errors import explain
-from lightning_modules.cli.training import MutualFormerCLI, silence_what_users_cannot_act_on
+from lightning_modules.cli.quiet import silence_what_users_cannot_act_on
+from lightning_modules.cli.training import MutualFormerCLI
 from lightning_modules.sweep.sweep_file import Sweep, Trial
 from mutualformer.errors import UserError, refused_setting
 

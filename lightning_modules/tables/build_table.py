@@ -161,7 +161,6 @@ def _compared(
     num_resamples: int,
 ) -> tuple[list[Row], list[str], list[str]]:
     """Give all rows their difference to the reference row; return them, notes and problems."""
-    # These import torch, which takes seconds.
     from lightning_modules.report.comparison_report import FEW_IMAGES
     from lightning_modules.tables.intervals import RowIntervals, difference_intervals
 

@@ -136,7 +136,7 @@ class Table:
 
     def heading(self, column: int) -> str:
         """Return what heads a column: by default its score, with an arrow to the better side."""
-        return self.headings[column] if self.headings else heading(self.columns[column][1])
+        return self.headings[column] if self.headings else self.columns[column][1].titled
 
     @property
     def datasets(self) -> list[tuple[str, list[Score]]]:
@@ -163,11 +163,6 @@ class Table:
         if len(runs) < len(self.missing):
             lines.append(f"# and {len(self.missing) - len(runs)} more: the first command")
         return lines
-
-
-def heading(score: Score) -> str:
-    """Return what heads a column of this score, with an arrow to the better side."""
-    return score.titled
 
 
 def decimal(value: float, digits: int, *, signed: bool = False) -> str:
