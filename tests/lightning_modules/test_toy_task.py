@@ -130,6 +130,14 @@ def test_killed_it_goes_on_to_an_equal_end(fit: Toy, whole: Path, tmp_path: Path
     )
 
 
+def test_its_network_is_exported(toy: Toy, whole: Path) -> None:
+    refused = toy("export", str(whole), returncode=2).stderr
+    assert "toy_task.ColourNetwork" in refused and "--import MODULE" in refused
+    toy("export", str(whole), "--import", "toy_task")
+    written = sorted(path.name for path in (whole / "export").iterdir())
+    assert written == ["config.json", "model.onnx", "model.safetensors"]
+
+
 def test_its_saved_configuration_serves_test_and_predict(toy: Toy, whole: Path) -> None:
     before = read_results(whole / "results.json").scores
     toy("test", "--config", str(whole / "config.yaml"))
