@@ -12,12 +12,14 @@ from torch import Tensor
 from lightning_modules.metrics.e_measure import e_values
 from lightning_modules.metrics.f_measure import f_values, precision_recall
 from lightning_modules.metrics.saliency_metric import curve_scores, rounded
+from lightning_modules.runs.score import SALIENCY_SCORES
 
 if TYPE_CHECKING:
     from lightning_modules.metrics.pair_histograms import PairHistograms
 
-# The scores of a data set that are averages of these over its images.
-AVERAGED_SCORES = ("s_measure", "f_adaptive", "f_weighted", "e_adaptive", "mae")
+# These follow from curves that were averaged over images; the other scores are averages themselves.
+_OF_CURVES = ("f_max", "f_mean", "e_max", "e_mean", "f_max_dataset")
+AVERAGED_SCORES = tuple(s.name for s in SALIENCY_SCORES if s.name not in _OF_CURVES)
 _COUNTS = ("true_positives", "false_positives", "foreground", "background")
 
 
@@ -136,15 +138,11 @@ def dataset_scores(means: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Returns:
         The scores, in the order of a table.
     """
-    scores: dict[str, Tensor] = {}
-    for name in ("s_measure", "f", "f_weighted", "e", "mae"):
-        if f"{name}_curve" in means:
-            scores |= curve_scores(name, dict(means))
-        elif f"{name}_adaptive" in means:
-            scores[f"{name}_adaptive"] = means[f"{name}_adaptive"]
-        elif name in means:
-            scores[name] = means[name]
+    known = dict(means)
+    for measure in ("f", "e"):
+        if f"{measure}_curve" in means:
+            known |= curve_scores(measure, known)
     if "precision_curve" in means:
         f_curve = f_values(means["precision_curve"], means["recall_curve"])
-        scores["f_max_dataset"] = f_curve.amax(dim=-1)
-    return scores
+        known["f_max_dataset"] = f_curve.amax(dim=-1)
+    return {score.name: known[score.name] for score in SALIENCY_SCORES if score.name in known}
