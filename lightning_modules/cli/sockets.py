@@ -49,7 +49,12 @@ SOCKETS = (
         "a subclass of lightning_modules.base_module.BaseModule",
         DEFAULT_MODULE,
     ),
-    Socket("model.network", nn.Module, "a torch.nn.Module that maps (rgb, depth) to logits"),
+    Socket(
+        "model.network",
+        nn.Module,
+        "a torch.nn.Module that maps (rgb, depth) to logits",
+        OUR_NETWORK,
+    ),
     Socket(
         "model.network.fusion",
         Fusion,
@@ -125,6 +130,7 @@ def _check(socket: Socket, specs: list[Mapping[str, Any]]) -> None:
         given |= set(options)
     if path is None:
         return
+    given |= {other.name.removeprefix(f"{socket.name}.") for other in SOCKETS if other.default}
     needed = [name for name, has_default in _options(socket, path).items() if not has_default]
     if missing := [name for name in needed if name not in given]:
         raise UserError(

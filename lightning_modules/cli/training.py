@@ -38,7 +38,7 @@ from lightning_modules.callbacks import (
 from lightning_modules.callbacks.run_config_writer import RunConfigWriter
 from lightning_modules.cli.quiet import silence_what_users_cannot_act_on
 from lightning_modules.cli.short_names import expand_configuration, take_flags
-from lightning_modules.cli.sockets import check_classes
+from lightning_modules.cli.sockets import OUR_NETWORK, check_classes
 from lightning_modules.runs.checkpoints import (
     AtomicCheckpointIO,
     Resume,
@@ -110,7 +110,8 @@ class MutualFormerCLI(LightningCLI):
                 configurations.append(expand_configuration(content))
         check_classes([*configurations, expand_configuration(typed)])
         try:
-            super().parse_arguments(parser, [*words, f"--config={json.dumps(typed)}"])
+            layer = [f"--config={json.dumps(typed)}"] if typed else []
+            super().parse_arguments(parser, [*words, *layer])
         except UserError as error:
             flags = ", ".join(f"--{name}" for name in flatten(typed))
             raise UserError(f"{error} (given: {flags})" if flags else str(error)) from error
@@ -118,7 +119,7 @@ class MutualFormerCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the outputs of a run, each configurable under its own name."""
         # Settings without a class_path are of these classes.
-        network = {"class_path": "mutualformer.MutualFormerNetwork"}
+        network = {"class_path": OUR_NETWORK}
         model = {"class_path": DEFAULT_MODULE, "init_args": {"network": network}}
         parser.set_defaults({"trainer.default_root_dir": DEFAULT_RUN_FOLDER, "model": model})
         parser.add_lightning_class_args(RunCheckpoint, "checkpoint")

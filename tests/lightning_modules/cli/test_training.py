@@ -396,6 +396,23 @@ def test_every_option_on_the_page_of_help_exists(
     assert flatten(shown)["model.network.fusion.num_iterations"] == 2
 
 
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (["--data.help", "datamodules.SyntheticRGBDDataModule"], "num_train"),
+        (["--model.network.help", "mutualformer.MutualFormerNetwork"], "decoder_dim"),
+        (["--model.network.fusion.help", "mutualformer.fusions.Concat"], "kernel_size"),
+        (["--help_all"], "trainer.gradient_clip_val"),
+    ],
+)
+def test_the_settings_of_a_class_are_listed(
+    words: list[str], option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["fit", *words])
+    assert option in capsys.readouterr().out
+
+
 def test_an_unknown_command_names_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train"]) == 2
     known = "fit, validate, test, predict, export, data, evaluate, compare, sweep, trial, table"
