@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -380,6 +381,33 @@ def test_help_does_not_wait_for_torch(arguments: list[str], code: int) -> None:
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert result.returncode == code, result.stderr
     assert "mutualformer" in result.stdout
+
+
+EXPERIMENTS = CONFIG.parents[2] / "experiments"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["data", "list"],
+        ["table", str(EXPERIMENTS / "tables" / "table1_rgbd_sod.yaml")],
+        ["sweep", str(EXPERIMENTS / "ablations" / "quick.yaml"), "--status"],
+    ],
+)
+def test_what_needs_no_torch_does_not_wait_for_it(arguments: list[str], tmp_path: Path) -> None:
+    program = (
+        "import sys; from lightning_modules.main import main\n"
+        f"code = main({arguments!r}); assert 'torch' not in sys.modules; sys.exit(code)"
+    )
+    path = os.pathsep.join([str(CONFIG.parents[2]), os.environ.get("PYTHONPATH", "")])
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": path},
+    )
+    assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.parametrize("command", ["fit", "validate", "test", "predict"])
