@@ -65,7 +65,8 @@ def _with_classes(settings: Any) -> Any:
     spelled = {name: _with_classes(value) for name, value in settings.items()}
     if "class_path" not in spelled:
         return spelled
-    return {"class_path": spelled.pop("class_path"), "init_args": spelled}
+    beside = {x: spelled.pop(x) for x in ("class_path", "dict_kwargs") if x in spelled}
+    return beside | {"init_args": spelled}
 
 
 def expand_configuration(content: Any) -> Any:

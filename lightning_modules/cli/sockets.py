@@ -124,8 +124,9 @@ def _check(socket: Socket, specs: list[Mapping[str, Any]]) -> None:
         known = _options(socket, path)
         if others := [str(name) for name in options if name not in known]:
             raise UserError(
-                f"{socket.name}: {_short(path)} has no option {', '.join(others)}, expected some "
-                f"of {', '.join(known)}: correct its name, or choose another class"
+                f"{socket.name}: {_short(path)} has no option {', '.join(others)}, expected "
+                f"{'some of ' + ', '.join(known) if known else 'none'}: correct its name, "
+                "choose another class, or give under dict_kwargs what its signature does not name"
             )
         given |= set(options)
     if path is None:

@@ -28,3 +28,11 @@ class WeightedSum(Fusion):
 
     def fuse(self, tokens_rgb: Tensor, tokens_depth: Tensor, spatial_size: object) -> Tensor:
         return self.slope * (self.weight[0] * tokens_rgb + self.weight[1] * tokens_depth)
+
+
+class AnyOptions(TwoLayers):
+    """Take options that no signature names."""
+
+    def __init__(self, **options: object) -> None:
+        self.options = options
+        super().__init__(**{"width": 2, **{x: options[x] for x in options if x == "width"}})

@@ -85,6 +85,15 @@ def test_a_fusion_of_one_s_own_is_tested_and_exported(own_fusion: Path) -> None:
     assert block.settings["init_args"] == {"start": 0.25, "slope": 1.0}
 
 
+def test_a_network_may_take_options_that_its_signature_does_not_name(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    network = "--model.network={class_path: own_parts.AnyOptions, dict_kwargs: {width: 3}}"
+    with pytest.raises(SystemExit, match="0"):
+        main(["fit", f"--config={CONFIG}", network, "--print_config"])
+    assert "width: 3" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
