@@ -108,7 +108,7 @@ def test_experiments(tmp_path: Path, checker: _TrialChecker) -> None:
         warnings.simplefilter("ignore")
         # The parser names the setting, and the file only if it is no mapping.
         num_read, num_refused = fuzz(
-            300, tmp_path / "experiment.yaml", mutated([TINY]), read, is_mistake, ""
+            400, tmp_path / "experiment.yaml", mutated([TINY]), read, is_mistake, ""
         )
     assert min(num_read, num_refused) > 30
 
