@@ -24,7 +24,7 @@ import torch
 from scipy import ndimage
 
 from lightning_modules.metrics import PairHistograms
-from lightning_modules.metrics.saliency_scores import per_image_values
+from lightning_modules.metrics.per_image_values import per_image_values
 
 Pair = tuple[np.ndarray, np.ndarray]
 

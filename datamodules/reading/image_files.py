@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageChops
 from scipy.ndimage import maximum_filter, minimum_filter
 from torch import Tensor
 
@@ -88,7 +88,10 @@ def read_values(path: Path, channels: int = 1, must_be_finite: bool = True) -> N
 
 def _grey_levels(path: Path, image: Image.Image, remedy: str) -> NDArray[np.uint8]:
     if image.mode not in ("1", "L", "LA"):
-        red, green, blue = (np.asarray(band) for band in image.convert("RGB").split())
+        bands = (image if image.mode == "RGB" else image.convert("RGB")).split()
+        if all(ImageChops.difference(bands[0], band).getbbox() is None for band in bands[1:]):
+            return np.array(bands[0])  # as most masks stored in colour are
+        red, green, blue = map(np.asarray, bands)
         highest = np.maximum(np.maximum(red, green), blue)
         coloured = np.mean(highest - np.minimum(np.minimum(red, green), blue) > _MAX_GREY_SPREAD)
         if coloured > _MAX_COLOURED_FRACTION:
@@ -112,7 +115,8 @@ def read_saliency_map(path: Path) -> Tensor:
     Colour images pass if they are grey, transparent ones if they are opaque.
 
     Returns:
-        float32 `(1, H, W)` in [0, 1]; levels v as v / 255, or v / 65535.
+        `(1, H, W)`: uint8 levels as stored, of up to 8 bits; float32 in [0, 1] of more, with
+        levels v of 16 bits as v / 65535.
 
     Raises:
         DataError: the file cannot be read, is in colour, or its values are out of range.
@@ -120,8 +124,7 @@ def read_saliency_map(path: Path) -> Tensor:
     with open_image(path) as image:
         if image.mode[0] not in "IF":
             _check_opaque(path, image)
-            levels = _grey_levels(path, image, _COLOURED_MAP)
-            return torch.from_numpy(levels.astype(np.float32) / 255)[None]
+            return torch.from_numpy(_grey_levels(path, image, _COLOURED_MAP))[None]
     values = read_values(path)
     lowest, highest = values.min(), values.max()
     whole = values.dtype.kind != "f"

@@ -13,8 +13,15 @@ from rich.progress import Progress
 
 from lightning_modules.evaluation.map_files import MapSet, read_pair
 from lightning_modules.metrics import PairHistograms, PerImageScores
-from lightning_modules.metrics.saliency_scores import per_image_values
+from lightning_modules.metrics.per_image_values import per_image_values
 from mutualformer.errors import UserError
+
+# Of pairs that are counted together: enough that small operations cost little beside the pixels,
+# few enough that large images fit into memory.
+_CHUNK_SIZE = 8
+
+# The name of a data set, and of some of its pairs: stem, prediction, ground truth.
+Chunk = tuple[str, list[tuple[str, Path, Path]]]
 
 
 def score_maps(
@@ -22,7 +29,8 @@ def score_maps(
 ) -> PerImageScores:
     """Score every pair of all sets, with a progress bar on standard error.
 
-    Every image is scored alone, so the scores do not depend on the number of workers.
+    Images are counted in the same groups whatever the number of workers, so that the scores do not
+    depend on it.
 
     Args:
         map_sets: the sets.
@@ -36,16 +44,25 @@ def score_maps(
     Raises:
         DataError: a file cannot be scored.
     """
-    jobs = [(map_set.name, *pair) for map_set in map_sets for pair in map_set.pairs]
-    score = partial(_score_pickled, device=device)
+    chunks = [
+        (map_set.name, map_set.pairs[start : start + _CHUNK_SIZE])
+        for map_set in map_sets
+        for start in range(0, len(map_set.pairs), _CHUNK_SIZE)
+    ]
+    num_pairs = sum(len(pairs) for _, pairs in chunks)
+    parts = []
     with _executor(device, num_workers) as executor:
         # Before the progress bar, whose thread must not be copied into worker processes.
-        results = executor.map(score, jobs) if executor else map(score, jobs)
+        results = (
+            map(pickle.loads, executor.map(partial(_score_pickled, device=device), chunks))
+            if executor
+            else map(partial(_score, device=device), chunks)
+        )
         with Progress(console=Console(stderr=True)) as progress:
-            parts = [
-                pickle.loads(part)
-                for part in progress.track(results, total=len(jobs), description="Scoring")
-            ]
+            task = progress.add_task("Scoring", total=num_pairs)
+            for part in results:
+                parts.append(part)
+                progress.advance(task, len(part))
     return PerImageScores.concatenate(parts)
 
 
@@ -67,13 +84,19 @@ def find_device(name: str) -> torch.device:
     return device
 
 
-def _score_pickled(job: tuple[str, str, Path, Path], device: torch.device) -> bytes:
-    dataset, name, *paths = job
-    prediction, mask = read_pair(*paths)
-    histograms = PairHistograms.from_pairs([prediction.to(device)], [mask.to(device)])
+def _score(chunk: Chunk, device: torch.device) -> PerImageScores:
+    dataset, pairs = chunk
+    read = [read_pair(prediction, ground_truth) for _, prediction, ground_truth in pairs]
+    histograms = PairHistograms.from_pairs(
+        [prediction.to(device) for prediction, _ in read], [mask.to(device) for _, mask in read]
+    )
     values = per_image_values(histograms)
+    return PerImageScores.from_values(dataset, [stem for stem, _, _ in pairs], histograms, values)
+
+
+def _score_pickled(chunk: Chunk, device: torch.device) -> bytes:
     # As bytes: torch would pass every tensor between processes as an open file of its own.
-    return pickle.dumps(PerImageScores.from_values(dataset, [name], histograms, values))
+    return pickle.dumps(_score(chunk, device))
 
 
 @contextmanager

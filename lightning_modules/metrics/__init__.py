@@ -39,15 +39,17 @@ from typing import TYPE_CHECKING
 from mutualformer.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from lightning_modules.metrics.e_measure import EMeasure
-    from lightning_modules.metrics.f_measure import FMeasure
     from lightning_modules.metrics.pair_histograms import PairHistograms
     from lightning_modules.metrics.per_image_scores import PerImageScores
     from lightning_modules.metrics.protocol import PROTOCOL
     from lightning_modules.metrics.quantisation import quantise
-    from lightning_modules.metrics.s_measure import SMeasure
     from lightning_modules.metrics.saliency_scores import SaliencyScores
-    from lightning_modules.metrics.weighted_f_measure import WeightedFMeasure
+    from lightning_modules.metrics.single_metrics import (
+        EMeasure,
+        FMeasure,
+        SMeasure,
+        WeightedFMeasure,
+    )
 
 __all__ = [
     "EMeasure",
@@ -64,14 +66,14 @@ __all__ = [
 __getattr__ = lazy_names(
     __name__,
     {
-        "EMeasure": "lightning_modules.metrics.e_measure",
-        "FMeasure": "lightning_modules.metrics.f_measure",
+        "EMeasure": "lightning_modules.metrics.single_metrics",
+        "FMeasure": "lightning_modules.metrics.single_metrics",
         "PROTOCOL": "lightning_modules.metrics.protocol",
         "PairHistograms": "lightning_modules.metrics.pair_histograms",
         "PerImageScores": "lightning_modules.metrics.per_image_scores",
-        "SMeasure": "lightning_modules.metrics.s_measure",
+        "SMeasure": "lightning_modules.metrics.single_metrics",
         "SaliencyScores": "lightning_modules.metrics.saliency_scores",
-        "WeightedFMeasure": "lightning_modules.metrics.weighted_f_measure",
+        "WeightedFMeasure": "lightning_modules.metrics.single_metrics",
         "quantise": "lightning_modules.metrics.quantisation",
     },
 )

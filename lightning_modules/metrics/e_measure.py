@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from lightning_modules.metrics.pair_histograms import NUM_LEVELS, PairHistograms
-from lightning_modules.metrics.saliency_metric import SaliencyMetric, curve_scores
+from lightning_modules.metrics.pair_histograms import PairHistograms
 
 _EPSILON = torch.finfo(torch.float64).eps
 
@@ -57,28 +56,3 @@ def e_values(
 def _alignment(prediction: Tensor, mask: Tensor) -> Tensor:
     cosine = 2 * prediction * mask / (prediction.square() + mask.square() + _EPSILON)
     return (cosine + 1).square() / 4
-
-
-class EMeasure(SaliencyMetric):
-    """Average E-measure over images: ``compute`` gives ``e_max``, ``e_mean``, ``e_adaptive``.
-
-    ``e_max`` and ``e_mean`` are the maximum and the mean over thresholds of the curve averaged
-    over images; ``e_adaptive`` is the adaptive value averaged over images.
-
-    >>> metric = EMeasure()
-    >>> metric.update([torch.zeros(1, 8, 8, dtype=torch.uint8)], [torch.zeros(1, 8, 8).bool()])
-    >>> sorted(metric.compute())
-    ['e_adaptive', 'e_max', 'e_mean']
-    """
-
-    higher_is_better = True
-    value_shapes = {"e_curve": (NUM_LEVELS,), "e_adaptive": ()}
-
-    def per_image(self, histograms: PairHistograms) -> dict[str, Tensor]:
-        """Return ``e_curve`` ``(B, 256)`` and ``e_adaptive`` ``(B,)``."""
-        curves, adaptive = e_measures(histograms)
-        return {"e_curve": curves, "e_adaptive": adaptive}
-
-    def compute(self) -> dict[str, Tensor]:
-        """Return the three scores; RuntimeError if no image was seen."""
-        return curve_scores("e", self.means())

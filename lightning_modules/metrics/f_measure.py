@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from lightning_modules.metrics.pair_histograms import NUM_LEVELS, PairHistograms
-from lightning_modules.metrics.saliency_metric import SaliencyMetric, curve_scores
+from lightning_modules.metrics.pair_histograms import PairHistograms
 
 _BETA_SQUARED = 0.3
 
@@ -49,28 +48,3 @@ def f_values(precision: Tensor, recall: Tensor) -> Tensor:
     denominator = _BETA_SQUARED * precision + recall
     values = (1 + _BETA_SQUARED) * precision * recall / denominator
     return torch.where(denominator == 0, torch.zeros_like(values), values)
-
-
-class FMeasure(SaliencyMetric):
-    """Average F-measure over images: ``compute`` gives ``f_max``, ``f_mean``, ``f_adaptive``.
-
-    ``f_max`` and ``f_mean`` are the maximum and the mean over thresholds of the curve averaged
-    over images; ``f_adaptive`` is the adaptive value averaged over images.
-
-    >>> metric = FMeasure()
-    >>> metric.update([torch.tensor([[255, 0]]).byte()], [torch.tensor([[True, False]])])
-    >>> {name: round(value.item(), 3) for name, value in metric.compute().items()}
-    {'f_max': 1.0, 'f_mean': 0.998, 'f_adaptive': 1.0}
-    """
-
-    higher_is_better = True
-    value_shapes = {"f_curve": (NUM_LEVELS,), "f_adaptive": ()}
-
-    def per_image(self, histograms: PairHistograms) -> dict[str, Tensor]:
-        """Return ``f_curve`` ``(B, 256)`` and ``f_adaptive`` ``(B,)``."""
-        curves, adaptive = f_measures(histograms)
-        return {"f_curve": curves, "f_adaptive": adaptive}
-
-    def compute(self) -> dict[str, Tensor]:
-        """Return the three scores; RuntimeError if no image was seen."""
-        return curve_scores("f", self.means())

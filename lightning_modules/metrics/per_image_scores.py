@@ -11,7 +11,6 @@ from torch import Tensor
 
 from lightning_modules.metrics.e_measure import e_values
 from lightning_modules.metrics.f_measure import f_values, precision_recall
-from lightning_modules.metrics.saliency_metric import curve_scores, rounded
 from lightning_modules.runs.score import SALIENCY_SCORES
 
 if TYPE_CHECKING:
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
 # These follow from curves that were averaged over images; the other scores are averages themselves.
 _OF_CURVES = ("f_max", "f_mean", "e_max", "e_mean", "f_max_dataset")
 AVERAGED_SCORES = tuple(s.name for s in SALIENCY_SCORES if s.name not in _OF_CURVES)
+# A power of two, so that the scaling itself is exact.
+_STEPS_PER_UNIT = 2.0**36
 _COUNTS = ("true_positives", "false_positives", "foreground", "background")
 
 
@@ -146,3 +147,30 @@ def dataset_scores(means: Mapping[str, Tensor]) -> dict[str, Tensor]:
         f_curve = f_values(means["precision_curve"], means["recall_curve"])
         known["f_max_dataset"] = f_curve.amax(dim=-1)
     return {score.name: known[score.name] for score in SALIENCY_SCORES if score.name in known}
+
+
+def rounded(values: Tensor) -> Tensor:
+    """Round float64 values to multiples of 2⁻³⁶ (1.5e-11), so that their sums are exact.
+
+    >>> tenths = rounded(torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64))
+    >>> (tenths[0] + tenths[1] + tenths[2] == tenths[2] + tenths[1] + tenths[0]).item()
+    True
+    """
+    return (values * _STEPS_PER_UNIT).round() / _STEPS_PER_UNIT
+
+
+def curve_scores(measure: str, means: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return maximum and mean over thresholds of a mean curve, and the mean adaptive value.
+
+    Means may have leading dimensions, the same for all of them.
+
+    >>> means = {"f_curve": torch.tensor([0.25, 0.75]), "f_adaptive": torch.tensor(0.5)}
+    >>> {name: value.item() for name, value in curve_scores("f", means).items()}
+    {'f_max': 0.75, 'f_mean': 0.5, 'f_adaptive': 0.5}
+    """
+    curve = means[f"{measure}_curve"]
+    return {
+        f"{measure}_max": curve.amax(dim=-1),
+        f"{measure}_mean": curve.mean(dim=-1),
+        f"{measure}_adaptive": means[f"{measure}_adaptive"],
+    }

@@ -16,6 +16,7 @@ def quantise(probabilities: Tensor, size: tuple[int, int]) -> Tensor:
 
     Args:
         probabilities: ``(1, H, W)``, floating point, in [0, 1]; logits must go through a sigmoid.
+            Of uint8, levels v that stand for v / 255.
         size: ``(height, width)`` in pixels of the result.
 
     Returns:
@@ -34,6 +35,10 @@ def quantise(probabilities: Tensor, size: tuple[int, int]) -> Tensor:
             f"probabilities has the shape {tuple(probabilities.shape)}, expected (1, H, W): give "
             "one map at a time"
         )
+    if probabilities.dtype == torch.uint8:
+        if probabilities.shape[1:] == size:
+            return probabilities
+        probabilities = probabilities.float() / 255
     lowest, highest = (bound.item() for bound in torch.aminmax(probabilities.detach()))
     if not (lowest >= 0 and highest <= 1):
         raise UserError(

@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 
 from lightning_modules.metrics.pair_histograms import PairHistograms
-from lightning_modules.metrics.saliency_metric import SaliencyMetric
 
 _EPSILON = torch.finfo(torch.float64).eps
 
@@ -74,24 +73,3 @@ def _region_scores(histograms: PairHistograms) -> Tensor:
     is_mask_constant = (foreground == 0) | (background == 0)
     similarity = torch.where(is_mask_constant, histograms.is_flat.double(), similarity)
     return (similarity * size).sum(dim=1) / size.sum(dim=1)
-
-
-class SMeasure(SaliencyMetric):
-    """Average the S-measure over images; ``compute`` gives a scalar.
-
-    >>> metric = SMeasure()
-    >>> metric.update([torch.zeros(1, 8, 8, dtype=torch.uint8)], [torch.zeros(1, 8, 8).bool()])
-    >>> metric.compute().item()
-    1.0
-    """
-
-    higher_is_better = True
-    value_shapes = {"s_measure": ()}
-
-    def per_image(self, histograms: PairHistograms) -> dict[str, Tensor]:
-        """Return ``s_measure`` ``(B,)``."""
-        return {"s_measure": s_measures(histograms)}
-
-    def compute(self) -> Tensor:
-        """Return the mean over images; RuntimeError if none was seen."""
-        return self.means()["s_measure"]

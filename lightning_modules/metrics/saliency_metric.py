@@ -8,8 +8,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from lightning_modules.metrics.pair_histograms import PairHistograms
-
-_STEPS_PER_UNIT = 2.0**36
+from lightning_modules.metrics.per_image_scores import rounded
 
 
 class SaliencyMetric(Metric):
@@ -91,30 +90,3 @@ def sum_dtype(device: torch.device) -> torch.dtype:
     torch.float64
     """
     return torch.float32 if device.type == "mps" else torch.float64
-
-
-def rounded(values: Tensor) -> Tensor:
-    """Round float64 values to multiples of 2⁻³⁶ (1.5e-11), so that their sums are exact.
-
-    >>> tenths = rounded(torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64))
-    >>> (tenths[0] + tenths[1] + tenths[2] == tenths[2] + tenths[1] + tenths[0]).item()
-    True
-    """
-    return (values * _STEPS_PER_UNIT).round() / _STEPS_PER_UNIT
-
-
-def curve_scores(measure: str, means: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return maximum and mean over thresholds of a mean curve, and the mean adaptive value.
-
-    Means may have leading dimensions, the same for all of them.
-
-    >>> means = {"f_curve": torch.tensor([0.25, 0.75]), "f_adaptive": torch.tensor(0.5)}
-    >>> {name: value.item() for name, value in curve_scores("f", means).items()}
-    {'f_max': 0.75, 'f_mean': 0.5, 'f_adaptive': 0.5}
-    """
-    curve = means[f"{measure}_curve"]
-    return {
-        f"{measure}_max": curve.amax(dim=-1),
-        f"{measure}_mean": curve.mean(dim=-1),
-        f"{measure}_adaptive": means[f"{measure}_adaptive"],
-    }

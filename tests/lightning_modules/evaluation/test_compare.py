@@ -11,7 +11,7 @@ from lightning_modules.evaluation.paired_bootstrap import SEED, compare_scores
 from lightning_modules.main import main
 from lightning_modules.metrics import PairHistograms, PerImageScores, SaliencyScores
 from lightning_modules.metrics.per_image_files import write_per_image_scores
-from lightning_modules.metrics.saliency_scores import per_image_values
+from lightning_modules.metrics.per_image_values import per_image_values
 
 
 def score(maps: dict, masks: dict, dataset: str = "SET") -> PerImageScores:

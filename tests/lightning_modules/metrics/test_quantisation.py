@@ -38,3 +38,9 @@ def test_values_that_are_no_probabilities_are_an_error(value):
 def test_wrong_shape_is_an_error(shape):
     with pytest.raises(ValueError, match=r"\(1, H, W\)"):
         quantise(torch.zeros(shape), (4, 4))
+
+
+def test_stored_levels_stand_for_v_over_255() -> None:
+    levels = torch.arange(256, dtype=torch.uint8).reshape(1, 16, 16)
+    for size in [(16, 16), (19, 23)]:
+        assert torch.equal(quantise(levels, size), quantise(levels / 255, size))

@@ -51,6 +51,12 @@ def assert_equals_oracle(oracle, prediction, ground_truth):
         np.testing.assert_allclose(value, expected[name], rtol=1e-9, atol=1e-9, err_msg=name)
 
 
+@pytest.mark.parametrize("density", [0.002, 0.01, 0.05, 0.2, 0.6])
+def test_the_oracle_decides_which_of_the_nearest_mask_pixels_counts(oracle, density):
+    for seed in range(5):
+        assert_equals_oracle(oracle, *random_pair((60, 71), density=density, seed=seed))
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("make_pair", [random_pair, object_pair])
 def test_equals_oracle_at_awkward_sizes(oracle, size, make_pair):

@@ -24,7 +24,7 @@ from lightning_modules.metrics.per_image_files import (
     read_per_image_scores,
     write_per_image_scores,
 )
-from lightning_modules.metrics.saliency_scores import per_image_values
+from lightning_modules.metrics.per_image_values import per_image_values
 from lightning_modules.report.formats import RENDERERS, print_table
 from lightning_modules.report.sweep_report import print_failures, print_status
 from lightning_modules.runs.results import read_results

@@ -12,7 +12,7 @@ import torch
 from lightning_modules.metrics import PROTOCOL, PairHistograms, PerImageScores
 from lightning_modules.metrics.per_image_files import write_per_image_scores
 from lightning_modules.metrics.per_image_scores import dataset_scores
-from lightning_modules.metrics.saliency_scores import per_image_values
+from lightning_modules.metrics.per_image_values import per_image_values
 
 SWEEP = """
 method: grid
