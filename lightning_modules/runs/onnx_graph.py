@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from mutualformer.errors import UserError
-from mutualformer.ops.cross_diffusion.stored import cross_diffusion_stored
 
 TOLERANCE = 1e-4
 """By how much a logit in onnxruntime may differ from PyTorch's."""
@@ -45,19 +44,13 @@ def write_onnx(
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # of torch about itself
             logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-            program = torch.export.export(
+            exported = torch.onnx.export(
                 network,
                 _random_pair(_TRACED_BATCH, image_size, depth_channels),
                 dynamic_shapes=({0: batch}, {0: batch}),
-            )
-            program.graph.eliminate_dead_code()
-            decompositions = torch.export.default_decompositions()
-            operator = torch.ops.mutualformer.cross_diffusion.default
-            decompositions[operator] = cross_diffusion_stored
-            exported = torch.onnx.export(
-                program.run_decompositions(decompositions),
                 input_names=["rgb", "depth"],
                 output_names=["logits"],
+                dynamo=True,
                 verbose=False,
             )
             assert exported is not None

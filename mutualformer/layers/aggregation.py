@@ -40,8 +40,8 @@ class TokenConvolution(nn.Module):
                 f"spatial_size is {spatial_size} for {num_tokens} tokens; a kernel larger than 1 "
                 f"needs (height, width) with height * width = {num_tokens}"
             )
-        grid = tokens.mT.unflatten(-1, spatial_size)
-        return self.convolution(grid).flatten(2).mT
+        grid = tokens.transpose(-2, -1).unflatten(-1, spatial_size)
+        return self.convolution(grid).flatten(2).transpose(-2, -1)
 
 
 class ConcatResidual(nn.Module):

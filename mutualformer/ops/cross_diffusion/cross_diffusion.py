@@ -7,9 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mutualformer.errors import UserError
+from mutualformer.ops.cross_diffusion import flops  # noqa: F401  (torch counts by it)
 from mutualformer.ops.cross_diffusion.dense import cross_diffusion_dense
 from mutualformer.ops.cross_diffusion.operator import cross_diffusion_operator, operator_arguments
 from mutualformer.ops.cross_diffusion.options import CrossDiffusionOptions, QueryKeyValue
+from mutualformer.ops.cross_diffusion.stored import cross_diffusion_stored
 
 
 class CrossDiffusionOutput(NamedTuple):
@@ -62,6 +64,12 @@ def cross_diffusion(
             backend cannot serve such tensors. The message names the argument, what it is and what
             was expected.
 
+    Export: ``torch.onnx.export`` writes N × N affinities into its graph, but no N × N × N product,
+    whatever the backend but ``"dense"``.
+
+    Transforms: ``torch.func.vmap`` and ``torch.compile`` serve all backends; ``torch.func.grad``
+    and second derivatives ``"dense"`` alone. FlopCounterMode counts the products really made.
+
     Numerics: half precision is accumulated in float32 and rounded once at the end, also under
     autocast; the GPU kernels round what enters a matrix product as well.
 
@@ -104,7 +112,9 @@ def diffuse_across(
         from mutualformer.ops.affinity.triton.triton_affinity import check_triton
 
         check_triton(rgb.query)
-    outputs = cross_diffusion_operator(
+    # ONNX has no operator of ours, so its graphs hold the affinities, whatever the backend.
+    compute = cross_diffusion_stored if torch.onnx.is_in_onnx_export() else cross_diffusion_operator
+    outputs = compute(
         *(tensor.reshape(-1, *shape[-2:]) for tensor in (*rgb, *depth)),
         *operator_arguments(options),
     )

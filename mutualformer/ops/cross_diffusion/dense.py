@@ -12,7 +12,7 @@ from mutualformer.ops.diffusion import diffuse
 
 def scaled_logits(query: Tensor, key: Tensor) -> Tensor:
     """Compare queries with keys: Q Kᵀ / √D, `(B, H, N, D)` twice to `(B, H, N, N)`."""
-    return query @ key.mT / query.shape[-1] ** 0.5
+    return query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5
 
 
 def symmetric_affinity(logits: Tensor) -> Tensor:

@@ -51,7 +51,7 @@ def cross_diffusion_operator(*arguments: Any) -> list[Tensor]:
     """
     tensors, options = arguments[:6], CrossDiffusionOptions(*arguments[6:])
     with torch.autocast(tensors[0].device.type, enabled=False):
-        pairs = _pairs(tensors, options.backend)
+        pairs = sort_tensors(tensors, options.backend)
         outputs, saved = choose_form(options).forward(options, *pairs)
     return [*outputs, *saved]
 
@@ -80,7 +80,7 @@ def cross_diffusion_backward_operator(
     options = CrossDiffusionOptions(*arguments)
     dtype = inputs[0].dtype
     with torch.autocast(inputs[0].device.type, enabled=False):
-        pairs = _pairs(inputs, options.backend)
+        pairs = sort_tensors(inputs, options.backend)
         queries, keys, values = choose_form(options).backward(
             options, *pairs, outputs[:4], outputs[4:], list(cotangents)
         )
@@ -101,10 +101,22 @@ def _refuse_second_derivative(ctx, *_gradients) -> None:  # noqa: ANN001
     )
 
 
+@cross_diffusion_operator.register_vmap
+def _(info, in_dims, *arguments: Any) -> tuple[list[Tensor], list[int]]:  # noqa: ANN001
+    # Samples are as independent of each other as heads are, so they join the leading dimension.
+    size = info.batch_size
+    tensors = [
+        (x.expand(size, *x.shape) if dim is None else x.movedim(dim, 0)).flatten(0, 1)
+        for x, dim in zip(arguments[:6], in_dims[:6], strict=True)
+    ]
+    outputs = cross_diffusion_operator(*tensors, *arguments[6:])
+    return [x.unflatten(0, (size, -1)) for x in outputs], [0] * len(outputs)
+
+
 cross_diffusion_backward_operator.register_autograd(_refuse_second_derivative)
 
 
-def _pairs(tensors: Sequence[Tensor], backend: str) -> tuple[Pair, Pair, Pair]:
+def sort_tensors(tensors: Sequence[Tensor], backend: str) -> tuple[Pair, Pair, Pair]:
     """Sort the six inputs to queries, keys and values, prepared as the backend expects them.
 
     In the dtype of sums, queries divided by √D; but GPU kernels compare queries and keys in their

@@ -19,8 +19,7 @@ def cross_diffusion_stored(*arguments: Any) -> list[Tensor]:
         W_0 = V_d,   W_{k+1} = Ŝ_dᵀ W_k,   Y_T = S^(0) W_T
         Y_k = Ŝ_r (ε Y_{k+1} + ½ (1 − ε) W_k) + ½ (1 − ε) Ŝ_d W_k,   M_rd = Y_0
 
-    Give it to ``ExportedProgram.run_decompositions`` in place of the operator. Arguments as there;
-    the backend does not matter.
+    Arguments as there; the backend does not matter.
 
     Returns:
         M_r, M_d, M_rd and M_dr, each `(G, N, D)`, and nothing that only gradients need.
@@ -43,7 +42,7 @@ def cross_diffusion_stored(*arguments: Any) -> list[Tensor]:
     def read(near: Tensor, far: Tensor, query: Tensor, of: QueryKeyValue) -> Tensor:
         moved = [of.value]
         for _ in range(options.num_steps):
-            moved.append(torch.bmm(far.mT, moved[-1]))
+            moved.append(torch.bmm(far.transpose(-2, -1), moved[-1]))
         state = moved.pop()
         if options.initial_affinity == "average":
             state = 0.5 * (torch.bmm(near, state) + torch.bmm(far, state))

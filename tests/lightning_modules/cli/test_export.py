@@ -1,5 +1,6 @@
 """`mutualformer export`: what it writes computes what was trained; a failure leaves nothing."""
 
+import importlib
 import json
 import resource
 import shutil
@@ -18,6 +19,7 @@ from lightning_modules.main import main
 from lightning_modules.runs.onnx_graph import write_onnx
 from mutualformer import MutualFormerNetwork, __version__
 from mutualformer.fusions.spelling import read_fusion
+from mutualformer.ops.cross_diffusion.stored import cross_diffusion_stored
 
 CONFIG = Path(__file__).parents[1] / "tiny.yaml"
 # Few nodes, because translating them is what takes the time.
@@ -155,12 +157,12 @@ def test_a_checkpoint_that_does_not_fit_is_refused(
 def test_a_graph_that_computes_something_else_is_not_kept(
     run_folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from mutualformer.ops.cross_diffusion import stored
-
     def wrong(*arguments: Any) -> Any:
-        return [2 * x for x in stored.cross_diffusion_stored(*arguments)]
+        return [2 * x for x in cross_diffusion_stored(*arguments)]
 
-    monkeypatch.setattr("lightning_modules.runs.onnx_graph.cross_diffusion_stored", wrong)
+    # By import, since the package's name is that of its function too.
+    module = importlib.import_module("mutualformer.ops.cross_diffusion.cross_diffusion")
+    monkeypatch.setattr(module, "cross_diffusion_stored", wrong)
     message = error_of(capfd, run_folder)
     assert "computes other logits than PyTorch: they differ by" in message
     assert [path.name for path in run_folder.iterdir()] == ["checkpoints"]
