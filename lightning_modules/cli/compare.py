@@ -5,7 +5,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from lightning_modules.cli.output import wide_console, write_output
-from lightning_modules.cli.parser import PlainParser, integer_of_at_least, path_ending_in
+from lightning_modules.cli.parser import PlainParser, any_path, integer_of_at_least, path_ending_in
 from lightning_modules.runs.run_folder import RunFolder
 from mutualformer.errors import UserError
 
@@ -27,8 +27,8 @@ def run(arguments: list[str]) -> int:
 
 def _parse(arguments: list[str]) -> Namespace:
     parser = PlainParser("compare", _DESCRIPTION)
-    parser.add_argument("a", type=Path, metavar="RUN_A")
-    parser.add_argument("b", type=Path, metavar="RUN_B")
+    parser.add_argument("a", type=any_path, metavar="RUN_A")
+    parser.add_argument("b", type=any_path, metavar="RUN_B")
     parser.add_argument(
         "--resamples",
         type=integer_of_at_least(100),

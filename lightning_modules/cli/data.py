@@ -4,11 +4,10 @@ import os
 import sys
 from argparse import Namespace
 from functools import partial
-from pathlib import Path
 
 from lightning_modules.cli import data_prepare
 from lightning_modules.cli.output import wide_console, write_output
-from lightning_modules.cli.parser import PlainParser, integer_of_at_least, path_ending_in
+from lightning_modules.cli.parser import PlainParser, any_path, integer_of_at_least, path_ending_in
 from lightning_modules.report.escape import escape_terminal
 
 _LIST_DESCRIPTION = """Print the catalogue of public data sets: other names, numbers of pairs,
@@ -74,7 +73,7 @@ def _run_check(arguments: list[str]) -> int:
 
 def _parse_check(arguments: list[str]) -> Namespace:
     parser = PlainParser("data check", _CHECK_DESCRIPTION)
-    parser.add_argument("root", type=Path, metavar="ROOT")
+    parser.add_argument("root", type=any_path, metavar="ROOT")
     _add_output(parser, "write all findings and what was seen of each data set")
     add = parser.add_argument
     png = path_ending_in(".png")

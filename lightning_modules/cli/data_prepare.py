@@ -3,9 +3,8 @@
 import sys
 from argparse import Namespace
 from functools import partial
-from pathlib import Path
 
-from lightning_modules.cli.parser import PlainParser
+from lightning_modules.cli.parser import PlainParser, any_path
 
 _DESCRIPTION = """Unpack Parquet files into ROOT/train/NAME/{RGB,depth,GT} and ROOT/test/NAME/….
 
@@ -27,8 +26,8 @@ def run(arguments: list[str]) -> int:
     """Run the command; returns its exit code."""
     parser = PlainParser("data prepare", _DESCRIPTION)
     add = parser.add_argument
-    add("source", type=Path, metavar="SOURCE")
-    add("--output", type=Path, required=True, metavar="ROOT", help="where the data sets go")
+    add("source", type=any_path, metavar="SOURCE")
+    add("--output", type=any_path, required=True, metavar="ROOT", help="where the data sets go")
     add("--dataset", metavar="NAME", help="name of the data set, if there is one in SOURCE")
     add("--split", choices=("train", "test"), help="what the data sets are for")
     add("--dry-run", action="store_true", help="list what would be written, and write nothing")

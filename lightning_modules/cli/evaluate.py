@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lightning_modules.cli.output import unwritable_is_a_mistake, wide_console, write_output
-from lightning_modules.cli.parser import PlainParser, integer_of_at_least, path_ending_in
+from lightning_modules.cli.parser import PlainParser, any_path, integer_of_at_least, path_ending_in
 
 if TYPE_CHECKING:
     from lightning_modules.evaluation.map_files import MapSet
@@ -32,8 +32,8 @@ def run(arguments: list[str]) -> int:
 def _parse(arguments: list[str]) -> Namespace:
     parser = PlainParser("evaluate", _DESCRIPTION)
     add = parser.add_argument
-    add("--predictions", type=Path, action="append", required=True, metavar="DIR")
-    add("--ground-truth", type=Path, action="append", required=True, metavar="DIR")
+    add("--predictions", type=any_path, action="append", required=True, metavar="DIR")
+    add("--ground-truth", type=any_path, action="append", required=True, metavar="DIR")
     add(
         "--name", action="append", help="name of the data set; by default the ground truth folder's"
     )

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from lightning_modules.cli.parser import PlainParser, integer_of_at_least
+from lightning_modules.cli.parser import PlainParser, any_path, integer_of_at_least
 from lightning_modules.runs.run_folder import RunFolder
 from mutualformer.errors import UserError, refused_setting
 
@@ -37,10 +37,10 @@ def run(arguments: list[str]) -> int:
 def _parse(arguments: list[str]) -> Namespace:
     parser = PlainParser("export", _DESCRIPTION)
     add = parser.add_argument
-    add("run", type=Path, metavar="RUN", help="folder of a run, or a checkpoint")
+    add("run", type=any_path, metavar="RUN", help="folder of a run, or a checkpoint")
     add(
         "--output",
-        type=Path,
+        type=any_path,
         metavar="FOLDER",
         help="a new folder (default: export in the folder of the run)",
     )

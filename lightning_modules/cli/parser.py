@@ -6,6 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+from mutualformer.errors import UserError
+from mutualformer.typed_path import typed_path
+
 
 class PlainParser(argparse.ArgumentParser):
     """Report a mistake in one message, as the trainer's commands do; take no abbreviated option."""
@@ -35,11 +38,19 @@ def integer_of_at_least(least: int) -> Callable[[str], int]:
     return convert
 
 
+def any_path(text: str) -> Path:
+    """Convert, for `type=`, to a path."""
+    try:
+        return typed_path(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def path_ending_in(*suffixes: str) -> Callable[[str], Path]:
     """Return a converter for `type=` to a file that may be written, with one of these suffixes."""
 
     def convert(text: str) -> Path:
-        path = Path(text)
+        path = any_path(text)
         if path.suffix not in suffixes:
             raise argparse.ArgumentTypeError(
                 f"{text}, expected a file ending in {' '.join(suffixes)}"

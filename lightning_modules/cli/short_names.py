@@ -12,6 +12,7 @@ import yaml
 from lightning_modules.cli.sockets import is_ours
 from lightning_modules.runs.yaml_text import load_yaml
 from mutualformer.fusions.spelling import by_class_path
+from mutualformer.typed_path import expand_home
 
 _FLAG = re.compile(r"--(?P<name>(model|data)(\.(?!help\b)\w+)*)(=(?P<value>.*))?", re.DOTALL)
 
@@ -35,7 +36,8 @@ def take_flags(arguments: Iterable[str]) -> tuple[list[str], dict[str, Any]]:
         if flag is not None and value is None:
             value = next(waiting, None)
         if flag is None or value is None:  # of a value that is missing, the parser tells
-            words.append(word)
+            option, equals, text = word.partition("=")
+            words.append(f"{option}={expand_home(text)}" if equals else expand_home(word))
             continue
         *path, last = (name for name in flag["name"].split(".") if name != "init_args")
         holder = typed
@@ -43,7 +45,7 @@ def take_flags(arguments: Iterable[str]) -> tuple[list[str], dict[str, Any]]:
             below = holder.get(name, {})
             holder[name] = below if isinstance(below, dict) else {"class_path": below}
             holder = holder[name]
-        setting = _read(value)
+        setting = expand_paths(_read(value))
         if isinstance(holder.get(last), dict):  # options that were typed before their class
             setting = setting if isinstance(setting, dict) else {"class_path": setting}
             setting = holder[last] | setting
@@ -69,8 +71,18 @@ def _with_classes(settings: Any) -> Any:
     return beside | {"init_args": spelled}
 
 
+def expand_paths(content: Any) -> Any:
+    """Return settings in which every text that begins like a path in a home begins with that."""
+    if isinstance(content, dict):
+        return {name: expand_paths(value) for name, value in content.items()}
+    if isinstance(content, list):
+        return [expand_paths(value) for value in content]
+    return expand_home(content) if isinstance(content, str) else content
+
+
 def expand_configuration(content: Any) -> Any:
-    """Spell the fusion in a configuration, of a run or of a network, by class path."""
+    """Write out paths in a configuration, of a run or of a network, and its fusion's class path."""
+    content = expand_paths(content)
     for network in (content, *_networks(content)):
         settings = network.get("init_args", network) if isinstance(network, dict) else None
         if (

@@ -4,11 +4,10 @@ import signal
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from lightning_modules.cli.output import wide_console
-from lightning_modules.cli.parser import PlainParser, integer_of_at_least
+from lightning_modules.cli.parser import PlainParser, any_path, integer_of_at_least
 from lightning_modules.sweep.sweep_file import Sweep, Trial, read_sweep
 from lightning_modules.sweep.trial_settings import check_settings, read_settings
 from lightning_modules.sweep.trial_state import TrialState, read_state
@@ -43,11 +42,11 @@ def run(arguments: list[str]) -> int:
 def _parse(arguments: list[str]) -> Namespace:
     parser = PlainParser("sweep", _DESCRIPTION)
     add = parser.add_argument
-    add("file", type=Path, metavar="FILE")
-    add("--folder", type=Path, help="where the trials go, instead of the file's folder")
+    add("file", type=any_path, metavar="FILE")
+    add("--folder", type=any_path, help="where the trials go, instead of the file's folder")
     add(
         "--config",
-        type=Path,
+        type=any_path,
         action="append",
         metavar="FILE",
         help="the experiment, instead of the file's; repeat it for overlays",

@@ -2,10 +2,9 @@
 
 import sys
 from argparse import Namespace
-from pathlib import Path
 
 from lightning_modules.cli.output import unwritable_is_a_mistake, wide_console
-from lightning_modules.cli.parser import PlainParser, integer_of_at_least, path_ending_in
+from lightning_modules.cli.parser import PlainParser, any_path, integer_of_at_least, path_ending_in
 from mutualformer.errors import UserError
 
 _DESCRIPTION = """Make a table, or a plot, of runs beside published numbers, as FILE defines it.
@@ -32,7 +31,7 @@ def run(arguments: list[str]) -> int:
 def _parse(arguments: list[str]) -> Namespace:
     parser = PlainParser("table", _DESCRIPTION)
     add = parser.add_argument
-    add("file", type=Path, metavar="FILE", help="such as experiments/tables/epsilon.yaml")
+    add("file", type=any_path, metavar="FILE", help="such as experiments/tables/epsilon.yaml")
     add(
         "--format",
         choices=["terminal", *_SUFFIXES],
@@ -55,10 +54,10 @@ def _parse(arguments: list[str]) -> Namespace:
         metavar="PATH",
         help="also draw the scores over the varied parameter: .png .svg; repeat for several",
     )
-    add("--folder", type=Path, metavar="DIR", help="of the sweep's trials, instead of its own")
+    add("--folder", type=any_path, metavar="DIR", help="of the sweep's trials, instead of its own")
     add(
         "--config",
-        type=Path,
+        type=any_path,
         action="append",
         default=[],
         metavar="FILE",

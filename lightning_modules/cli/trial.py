@@ -5,10 +5,9 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from lightning_modules.cli.parser import PlainParser
+from lightning_modules.cli.parser import PlainParser, any_path
 from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.sweep.stop_request import StopRequest
 from lightning_modules.sweep.sweep_file import Trial
@@ -75,10 +74,10 @@ def run_trial(trial: Trial) -> int:
 def _parse(arguments: list[str]) -> Trial:
     parser = PlainParser("trial", _DESCRIPTION)
     add = parser.add_argument
-    add("--folder", type=Path, required=True, help="folder of the sweep")
+    add("--folder", type=any_path, required=True, help="folder of the sweep")
     add(
         "--config",
-        type=Path,
+        type=any_path,
         action="append",
         required=True,
         metavar="FILE",

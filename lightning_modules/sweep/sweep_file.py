@@ -17,6 +17,7 @@ from lightning_modules.sweep.trial_name import (
     value_text,
 )
 from mutualformer.errors import UserError
+from mutualformer.typed_path import typed_path
 
 _EXPECTED_COMMAND = (
     "[mutualformer, trial, --folder, FOLDER, --config, FILE, ${args}], with one --config or more"
@@ -181,9 +182,9 @@ def _read_command(path: Path, command: Any) -> tuple[Path, list[Path]]:
     configs: list[Path] = []
     for option, value in _pairs(path, words[2:-1], expected):
         if option == "--config":
-            configs.append(Path(value))
+            configs.append(typed_path(value))
         elif option == "--folder":
-            folder = Path(value)
+            folder = typed_path(value)
         else:
             raise UserError(
                 f"{path}: command has the option {option}, {expected}; a setting that all trials "

@@ -11,6 +11,7 @@ from lightning_modules.sweep.sweep_file import Trial, read_sweep
 from lightning_modules.sweep.trial_name import short_names
 from lightning_modules.tables.published import PARAMETERS, read_published
 from mutualformer.errors import UserError
+from mutualformer.typed_path import typed_path
 
 SEED = "seed_everything"
 
@@ -151,7 +152,7 @@ def _row_of_runs(path: Path, row: dict[str, Any]) -> PlannedRow:
     for seed in seeds:
         of_seed = folder.replace("{seed}", str(seed))
         filled = command.replace("{seed}", str(seed)).replace("{folder}", shlex.quote(of_seed))
-        runs.append(PlannedRun(Path(of_seed), seed, filled))
+        runs.append(PlannedRun(typed_path(of_seed), seed, filled))
     return PlannedRow(labels, tuple(runs))
 
 
@@ -193,4 +194,4 @@ def one_line(path: Path, key: str, value: Any) -> str:
 
 
 def _beside(path: Path, key: str, value: Any) -> Path:
-    return Path(os.path.normpath(path.parent / one_line(path, key, value)))
+    return Path(os.path.normpath(path.parent / typed_path(one_line(path, key, value))))

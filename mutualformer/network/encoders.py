@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from mutualformer.errors import UserError
 from mutualformer.network import hub
 from mutualformer.network.pretrained import why_unreadable
+from mutualformer.typed_path import typed_path
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -130,7 +131,7 @@ def _check_hub(name: str) -> None:
 
 
 def _find_weights(weights: str) -> Path:
-    path = Path(weights).expanduser()
+    path = typed_path(weights)
     if path.suffix in WEIGHT_SUFFIXES:
         if not path.is_file():
             raise UserError(f"encoder_weights is {weights!r}, but there is no such file")

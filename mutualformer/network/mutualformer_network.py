@@ -24,6 +24,7 @@ from mutualformer.network.pretrained import (
     write_config,
     write_weights,
 )
+from mutualformer.typed_path import typed_path
 
 COARSEST_STRIDE = 32
 
@@ -183,7 +184,7 @@ class MutualFormerNetwork(nn.Module):
         Raises:
             ValueError: the folder exists already, or cannot be written; nothing is left then.
         """
-        with new_folder(Path(folder)) as temporary:
+        with new_folder(typed_path(folder)) as temporary:
             write_weights(temporary, self.state_dict())
             write_config(temporary, self.describe())
 

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from mutualformer.errors import UserError
 from mutualformer.network import hub
+from mutualformer.typed_path import typed_path
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
@@ -69,7 +70,7 @@ def find_pretrained(source: str | Path, revision: str | None = None) -> tuple[Pa
         ValueError: there is no such folder or repository, it lacks one of the files, or the hub
             cannot be reached.
     """
-    folder = Path(source).expanduser()
+    folder = typed_path(source)
     names = (CONFIG_NAME, WEIGHTS_NAME)
     if folder.is_dir():
         for name in names:
