@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 
 from mutualformer.errors import UserError
 from mutualformer.network import hub
+from mutualformer.network.input_sizes import InputSizes, find_input_sizes, native_size
 from mutualformer.network.pretrained import why_unreadable
 from mutualformer.typed_path import typed_path
 
@@ -48,22 +51,45 @@ def build_encoder(name: str, *, in_channels: int = 3, weights: str | None = None
     """
     _check_name(name)
     if weights is None:
-        return smp.encoders.get_encoder(name, in_channels=in_channels, weights=None)
+        return _of_smp(name, in_channels)
     if weights == "imagenet":
         _check_hub(name)
-        encoder = smp.encoders.get_encoder(name, weights="imagenet")
+        encoder = _of_smp(name, weights="imagenet")
     else:
-        encoder = smp.encoders.get_encoder(name, weights=None)
+        encoder = _of_smp(name)
         _load_weights(encoder, name, _find_weights(weights))
     if in_channels == 3:
         return encoder
     state = encoder.state_dict()
-    narrow = smp.encoders.get_encoder(name, in_channels=in_channels, weights=None)
+    narrow = _of_smp(name, in_channels)
     for key, parameter in narrow.state_dict().items():
         if parameter.shape != state[key].shape:
             state[key] = state[key].sum(dim=1, keepdim=True)
     narrow.load_state_dict(state)
     return narrow
+
+
+def encoder_input_sizes(name: str) -> InputSizes:
+    """Return which sizes of images an encoder takes, whatever its weights."""
+    if native_size(name) is None:
+        return InputSizes()
+    with torch.device("meta"):
+        return find_input_sizes(_of_smp(name), name)
+
+
+def _of_smp(name: str, in_channels: int = 3, weights: str | None = None) -> nn.Module:
+    build = partial(smp.encoders.get_encoder, name, in_channels=in_channels, weights=weights)
+    try:
+        if native_size(name) is not None:
+            # Windows that are padded serve any size; encoders that have none know no such option.
+            with suppress(TypeError):
+                return build(strict_img_size=False)
+        return build()
+    except (ValueError, IndexError) as error:
+        raise UserError(
+            f"encoder {name!r} cannot be used: {error}. Expected one with feature maps at strides "
+            "4, 8, 16 and 32, such as 'mit_b2' or 'tu-convnext_tiny'"
+        ) from error
 
 
 def normalization(name: str) -> tuple[Tensor, Tensor]:

@@ -13,8 +13,14 @@ from mutualformer import __version__
 from mutualformer.errors import UserError
 from mutualformer.fusions import Fusion, MutualFormerBlock
 from mutualformer.fusions.spelling import read_fusion
+from mutualformer.network.check_inputs import check_range, check_shapes
 from mutualformer.network.decoders import DECODERS, check_decoder
-from mutualformer.network.encoders import build_encoder, check_strides, normalization
+from mutualformer.network.encoders import (
+    build_encoder,
+    check_strides,
+    encoder_input_sizes,
+    normalization,
+)
 from mutualformer.network.pretrained import (
     describe_mismatch,
     find_pretrained,
@@ -25,8 +31,6 @@ from mutualformer.network.pretrained import (
     write_weights,
 )
 from mutualformer.typed_path import typed_path
-
-COARSEST_STRIDE = 32
 
 
 class MutualFormerNetwork(nn.Module):
@@ -102,6 +106,8 @@ class MutualFormerNetwork(nn.Module):
             if share_encoder or name in self.modalities
         }
         self.encoders = nn.ModuleDict(encoders)
+        self._range_is_checked = False
+        self._input_sizes = encoder_input_sizes(encoder_name)
         out_channels: Any = next(iter(encoders.values())).out_channels
         channels: list[int] = list(out_channels)
         check_strides(fusion_strides, channels, encoder_name)
@@ -230,33 +236,32 @@ class MutualFormerNetwork(nn.Module):
             Logits `(B, 1, H, W)`; their sigmoid is the saliency map.
 
         Raises:
-            ValueError: shapes that do not fit together.
+            ValueError: shapes that do not fit together; a size that the encoder does not take; in
+                the first call, values outside [0, 1].
         """
-        size = rgb.shape[-2:]
-        if rgb.shape[1:] != (3, *size) or depth.shape != (
-            rgb.shape[0],
-            self.depth_channels,
-            *size,
-        ):
-            raise UserError(
-                f"rgb is {tuple(rgb.shape)} and depth is {tuple(depth.shape)}; "
-                f"expected (B, 3, H, W) and (B, {self.depth_channels}, H, W): depth_channels of "
-                "the network and of the data must be the same"
-            )
+        check_shapes(rgb, depth, self.depth_channels)
+        if not self._range_is_checked:  # once, because a GPU has to be waited for
+            check_range(**{name: {"rgb": rgb, "depth": depth}[name] for name in self.modalities})
+            self._range_is_checked = True
+        size = (rgb.shape[-2], rgb.shape[-1])
+        padded = self._padded(size)
         inputs = {
             "rgb": (rgb - self.rgb_mean) / self.rgb_std,
             "depth": (depth - self.depth_mean) / self.depth_std,
         }
         features = {name: self._encode(name, inputs[name]) for name in self.modalities}
         logits = self.head(self.decoder(self._fuse(features)))
-        padded = [_round_up(length) for length in size]
         logits = F.interpolate(logits, size=padded, mode="bilinear", align_corners=False)
         return logits[..., : size[0], : size[1]]
 
+    def _padded(self, size: tuple[int, int]) -> tuple[int, int]:
+        # Encoders and decoders halve the size five times and meet again only at multiples of 32.
+        return self._input_sizes.padded(size, self.settings["encoder_name"])
+
     def _encode(self, modality: str, image: Tensor) -> list[Tensor]:
         height, width = image.shape[-2:]
-        # Encoders and decoders halve the size five times and meet again only at multiples of 32.
-        padding = (0, _round_up(width) - width, 0, _round_up(height) - height)
+        padded_height, padded_width = self._padded((height, width))
+        padding = (0, padded_width - width, 0, padded_height - height)
         image = F.pad(image, padding, mode="replicate")
         if self.share_encoder:
             return self.encoders["shared"](image.expand(-1, 3, -1, -1))
@@ -290,7 +295,3 @@ def _probe(fusion: Callable[[int], Fusion], dim: int) -> Fusion:
             "mutualformer.fusions.Fusion: derive your class from it"
         )
     return probe
-
-
-def _round_up(length: int) -> int:
-    return math.ceil(length / COARSEST_STRIDE) * COARSEST_STRIDE
