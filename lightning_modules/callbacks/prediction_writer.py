@@ -60,7 +60,9 @@ class PredictionWriter(Callback):
                     f"two pairs would be written to {path}; expected each stem once per dataset: "
                     "rename one of them"
                 )
-            write_atomically(path, partial(image.save, format="PNG"))
+            # A quarter of the time of Pillow's default, for files that are a quarter larger.
+            write = partial(image.save, format="PNG", compress_level=1)
+            write_atomically(path, write, durable=False)
             self._written.add(path)
 
     def on_predict_end(self, trainer: Trainer, *_: Any) -> None:
