@@ -60,6 +60,11 @@ _FAULTS = (
         ),
     ),
 )
+# A mistake that another process told of, at the end of that process' traceback.
+_MISTAKE_ELSEWHERE = re.compile(
+    r"^Traceback \(most recent call last\):$.*^[\w.]*\b(?:UserError|DataError): (.+)\Z",
+    re.MULTILINE | re.DOTALL,
+)
 
 
 class Explanation(NamedTuple):
@@ -89,8 +94,12 @@ def explain(error: BaseException | None) -> Explanation | None:
     True
     """
     while error is not None:
-        if isinstance(error, UserError | _misconfiguration()):
-            return Explanation(str(error), 2)
+        if isinstance(error, UserError):
+            return Explanation(_innermost(str(error)), 2)
+        if isinstance(error, _misconfiguration()):
+            return Explanation(text_of(error), 2)
+        if mistake := _MISTAKE_ELSEWHERE.search(str(error)):
+            return Explanation(mistake[1].strip(), 2)
         if isinstance(error, OSError) and error.errno in _WRITE_ERRORS:
             what = error.filename or "a file of the run"
             advice = f"{_WRITE_ERRORS[error.errno]}. {_CONTINUE}"
@@ -119,6 +128,34 @@ def exit_on_error() -> Iterator[None]:
             raise
         print(f"error: {escape_terminal(explanation.message)}", file=sys.stderr)
         raise SystemExit(explanation.exit_code) from None
+
+
+def text_of(error: BaseException, longest: int | None = None) -> str:
+    r"""Return an exception's text in one line, without another process' traceback.
+
+    Its class comes first where the text says little without it.
+
+    >>> text_of(KeyError("SLURM_PROCID")), text_of(ValueError("two\n lines")), text_of(OSError())
+    ("KeyError: 'SLURM_PROCID'", 'two lines', 'OSError')
+    """
+    text = " ".join(_innermost(str(error)).split())
+    tells = isinstance(error, ValueError | RuntimeError | ImportError | _misconfiguration())
+    if not (tells and text):
+        text = f"{type(error).__name__}: {text}".rstrip(": ")
+    return text if longest is None or len(text) <= longest else f"{text[:longest]} …"
+
+
+def _innermost(text: str) -> str:
+    r"""Return what follows a traceback in a text, and the text if there is none.
+
+    >>> _innermost("Caught X.\nTraceback (most recent call last):\n  File …\n    f()\nX: so")
+    'X: so'
+    """
+    if "Traceback (most recent call last):" not in text:
+        return text
+    lines = text.rstrip().splitlines()
+    indented = max(index for index, line in enumerate(lines) if line.startswith("  "))
+    return "\n".join(lines[indented + 1 :]) or text
 
 
 def _misconfiguration() -> type[Exception]:

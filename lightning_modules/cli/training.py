@@ -6,16 +6,15 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 import yaml
 from jsonargparse import set_loader
 from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
-from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -36,9 +35,18 @@ from lightning_modules.callbacks import (
     requeue_if_asked,
 )
 from lightning_modules.callbacks.run_config_writer import RunConfigWriter
+from lightning_modules.cli.brief_parser import BriefParser
 from lightning_modules.cli.quiet import silence_what_users_cannot_act_on
+from lightning_modules.cli.settings_phase import (
+    FirstStep,
+    SettingsPhase,
+    given_to_trainer,
+    parts_of,
+    refused_by_class,
+)
 from lightning_modules.cli.short_names import expand_configuration, take_flags
 from lightning_modules.cli.sockets import OUR_NETWORK, check_classes
+from lightning_modules.cli.trainer_settings import check_settings, check_trainer, loggers_for, plain
 from lightning_modules.runs.checkpoints import (
     AtomicCheckpointIO,
     Resume,
@@ -48,18 +56,9 @@ from lightning_modules.runs.checkpoints import (
 from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.runs.settings import DEFAULT_MODULE, flatten
 from lightning_modules.runs.yaml_text import load_yaml, read_yaml_mapping
-from lightning_modules.tracking import WandbRunLogger
-from mutualformer.errors import UserError, refused_setting
+from mutualformer.errors import UserError
 
 DEFAULT_RUN_FOLDER = "runs/unnamed"
-
-
-class BriefParser(LightningArgumentParser):
-    """Raise a mistake as one message, without the pages of usage that come before it."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise a `UserError`."""
-        raise UserError(" ".join(message.split())) from ex
 
 
 class MutualFormerCLI(LightningCLI):
@@ -74,6 +73,8 @@ class MutualFormerCLI(LightningCLI):
 
     def __init__(self, arguments: list[str]) -> None:
         set_loader("yaml", _load_yaml, exceptions=(yaml.YAMLError,))
+        self._first_step = FirstStep()
+        self._refused: list[UserError] = []
         super().__init__(
             BaseModule,
             LightningDataModule,
@@ -88,6 +89,7 @@ class MutualFormerCLI(LightningCLI):
                     StopSignals(),
                     LearningCurves(),
                     PerImageScoresWriter(),
+                    self._first_step,
                     # Last: where the results are, the test is complete.
                     ResultsWriter(),
                 ]
@@ -111,10 +113,12 @@ class MutualFormerCLI(LightningCLI):
         check_classes([*configurations, expand_configuration(typed)])
         try:
             layer = [f"--config={json.dumps(typed)}"] if typed else []
-            super().parse_arguments(parser, [*words, *layer])
+            with SettingsPhase("settings"):
+                super().parse_arguments(parser, [*words, *layer])
         except UserError as error:
             flags = ", ".join(f"--{name}" for name in flatten(typed))
             raise UserError(f"{error} (given: {flags})" if flags else str(error)) from error
+        plain(self.config)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the outputs of a run, each configurable under its own name."""
@@ -164,6 +168,7 @@ class MutualFormerCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Check the run folder and the checkpoint before anything expensive is built."""
         config = self.config[self.config.subcommand]
+        check_settings(vars(config.trainer), self.config.subcommand)
         if self.config.subcommand in ("validate", "predict"):
             config.trainer.logger = False  # these have nothing to keep
         folder = Path(config.trainer.default_root_dir)
@@ -205,7 +210,8 @@ class MutualFormerCLI(LightningCLI):
         if self.subcommand == "fit" and isinstance(self.datamodule, PairedModalityDataModule):
             with torch.random.fork_rng(devices=[]):
                 batch = to_floats(collate([self.datamodule.train_dataset[0]]))
-            self.model.check_batch(batch)
+            with SettingsPhase("model.network", networks=True):
+                self.model.check_batch(batch)
         if self._tests_after_fit:
             self.datamodule.setup("test")
             # Sharding changes a model for good: what is tested later has to be another one.
@@ -231,47 +237,54 @@ class MutualFormerCLI(LightningCLI):
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Run it; a Slurm job that stopped ahead of its time limit is queued again."""
+        phase = SettingsPhase(
+            "settings",
+            given_to_trainer(vars(self.config[subcommand].trainer)),
+            lambda: parts_of(self.trainer),
+            is_over=lambda: self._first_step.is_done,
+        )
         try:
-            super()._run_subcommand(subcommand)
+            with phase:
+                super()._run_subcommand(subcommand)
         except SIGTERMException:
             requeue_if_asked(self.trainer)
             raise
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Build the trainer; `fit` always logs to CSV files in the run folder, unless told not to.
-
-        Other loggers come on top of that; one for W&B is told which folder the run has.
-        """
+        """Build the trainer, with the loggers and the way of writing that every run has."""
         trainer = self.config_init[self.config.subcommand].trainer
-        given = trainer.logger
-        loggers = [] if given in (None, True, False) else given
-        loggers = loggers if isinstance(loggers, list) else [loggers]
-        for logger in loggers:
-            if isinstance(logger, WandbRunLogger):
-                logger.use_folder(Path(trainer.default_root_dir))
-        # Only fit has curves to keep.
-        if self.config.subcommand == "fit" and given is not False:
-            logs = RunFolder(trainer.default_root_dir).logs
-            loggers = [CSVLogger(logs.parent, logs.name), *loggers]
+        loggers = loggers_for(vars(trainer), self.config.subcommand)
         plugins = trainer.plugins or []
         plugins = [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()]
-        # Nothing has run yet but the trainer's checks of what it was given.
-        with refused_setting("trainer", TypeError, ValueError, MisconfigurationException):
-            return super().instantiate_trainer(**kwargs, logger=loggers or False, plugins=plugins)
+        settings = vars(self.config[self.config.subcommand].trainer)
+        with SettingsPhase("trainer", given_to_trainer(settings)):
+            built = super().instantiate_trainer(**kwargs, logger=loggers or False, plugins=plugins)
+        check_trainer(built, settings)
+        return built
+
+    def instantiate_classes(self) -> None:
+        """Build what the settings name; tell of the first class that refused its arguments."""
+        with SettingsPhase("settings"):
+            try:
+                super().instantiate_classes()
+            except ValueError as error:
+                # The parser tries every type that a setting may have, and reports on them all.
+                raise self._refused[0] if self._refused else error from error
 
     def _add_instantiators(self) -> None:
         """Name the class where one that is not ours refuses its arguments."""
         super()._add_instantiators()
-        self.parser.add_instantiator(_instantiate, object)
+        self.parser.add_instantiator(self._instantiate, object)
 
-
-def _instantiate(class_type: type, *arguments: Any, **options: Any) -> Any:
-    if issubclass(class_type, Optimizer | LRScheduler):  # which the module builds, later
-        return class_type(*arguments, **options)
-    name = f"{class_type.__module__}.{class_type.__qualname__}"
-    # A package that the class needs may be missing too.
-    with refused_setting(name, ValueError, ImportError, MisconfigurationException):
-        return class_type(*arguments, **options)
+    def _instantiate(self, class_type: type, *arguments: Any, **options: Any) -> Any:
+        if issubclass(class_type, Optimizer | LRScheduler):  # which the module builds, later
+            return class_type(*arguments, **options)
+        try:
+            with refused_by_class(class_type):
+                return class_type(*arguments, **options)
+        except UserError as error:
+            self._refused.append(error)
+            raise
 
 
 def _load_yaml(text: str) -> Any:
