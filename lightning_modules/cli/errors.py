@@ -126,6 +126,8 @@ def exit_on_error() -> Iterator[None]:
         explanation = explain(error)
         if explanation is None or os.environ.get("MUTUALFORMER_TRACEBACK"):
             raise
+        # What a library has half built may fail once more when it is cleaned up.
+        sys.unraisablehook = lambda _: None
         print(f"error: {escape_terminal(explanation.message)}", file=sys.stderr)
         raise SystemExit(explanation.exit_code) from None
 

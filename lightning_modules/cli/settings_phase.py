@@ -129,6 +129,7 @@ class SettingsPhase:
             in_step = Path(base_module.__file__) in files
             return _flags(self._given, changes) if changes and in_step else None
         named = [name for name in self._given if _names(text, name)]
+        named += [name for name, value in self._given.items() if f"'{value}'" in text]
         if named:
             return _flags(self._given, named[:1])
         asked = [name for file in reversed(files) for name, _, own in parts if file in own]
@@ -172,8 +173,6 @@ def parts_of(trainer: Trainer) -> Iterator[tuple[str, object]]:
         "logger": trainer.loggers,
         "profiler": [trainer.profiler],  # type: ignore[attr-defined]
         "plugins": [trainer.precision_plugin],
-        "strategy": [trainer.strategy],
-        "accelerator": [trainer.accelerator],
     }
     for setting, of_setting in parts.items():
         for part in of_setting:
@@ -238,8 +237,8 @@ def _files_of(part: object) -> set[Path]:
 
 
 def _is_library(file: Path) -> bool:
-    if str(file).startswith("<"):  # frozen or generated
-        return True
+    if str(file).startswith("<"):  # of the interpreter, or made by a library out of classes
+        return str(file).startswith(("<frozen", "<string>"))
     if _lies_in(file, _OURS):
         return False
     return bool({"site-packages", "dist-packages"} & {*file.parts}) or _lies_in(

@@ -267,9 +267,11 @@ class MutualFormerCLI(LightningCLI):
         with SettingsPhase("settings"):
             try:
                 super().instantiate_classes()
-            except ValueError as error:
-                # The parser tries every type that a setting may have, and reports on them all.
-                raise self._refused[0] if self._refused else error from error
+            except ValueError:
+                if self._refused:
+                    # The parser tries every type that a setting may have, and reports on them all.
+                    raise self._refused[0]  # noqa: B904, which would be its own cause
+                raise
 
     def _add_instantiators(self) -> None:
         """Name the class where one that is not ours refuses its arguments."""

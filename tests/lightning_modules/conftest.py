@@ -54,6 +54,12 @@ SMALL = [
 
 
 @pytest.fixture(scope="session")
+def small() -> list[str]:
+    """Options of the smallest training."""
+    return [*SMALL, "--affinity_maps.num_samples=0"]
+
+
+@pytest.fixture(scope="session")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight RGB-D pairs to train and validate on, and two to test."""
     root = tmp_path_factory.mktemp("data")
