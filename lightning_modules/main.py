@@ -1,11 +1,10 @@
 """Entry point of the command `mutualformer`: picks the command, and turns errors into text."""
 
-import os
-import signal
 import sys
 from importlib import import_module, metadata
 
 from lightning_modules.cli.errors import exit_on_error
+from lightning_modules.cli.plain_output import forgive_outputs
 from lightning_modules.cli.training_help import brief_help
 
 USAGE = """usage: mutualformer <command> [options]
@@ -34,12 +33,9 @@ OTHER_COMMANDS = ("export", "data", "evaluate", "compare", "sweep", "trial", "ta
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code (2 for the user's mistakes)."""
-    try:
-        code = _run(sys.argv[1:] if arguments is None else arguments)
-        sys.stdout.flush()
-    except BrokenPipeError:  # who reads the output, as head does, has enough of it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+    forgive_outputs()
+    code = _run(sys.argv[1:] if arguments is None else arguments)
+    sys.stdout.flush()
     return code
 
 
