@@ -9,6 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning_modules.metrics import PerImageScores
 from lightning_modules.metrics.per_image_files import write_per_image_scores
 from lightning_modules.runs.run_folder import RunFolder
+from lightning_modules.tracking import send_table
 
 
 class PerImageScoresWriter(Callback):
@@ -55,3 +56,7 @@ class PerImageScoresWriter(Callback):
         self.path = RunFolder(trainer.default_root_dir).per_image_scores
         ordered = scores.select([positions[key] for key in sorted(positions)])
         write_per_image_scores(self.path, ordered)
+        names = list(ordered.values)
+        columns = [ordered.values[name].tolist() for name in names]
+        rows = [list(row) for row in zip(ordered.datasets, ordered.names, *columns, strict=True)]
+        send_table(trainer, "per_image_scores", ["dataset", "image", *names], rows)

@@ -56,6 +56,7 @@ from lightning_modules.runs.checkpoints import (
 from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.runs.settings import DEFAULT_MODULE, flatten
 from lightning_modules.runs.yaml_text import load_yaml, read_yaml_mapping
+from lightning_modules.tracking import say_what_follows
 from mutualformer.errors import UserError
 
 DEFAULT_RUN_FOLDER = "runs/unnamed"
@@ -202,6 +203,9 @@ class MutualFormerCLI(LightningCLI):
 
     def before_fit(self) -> None:
         """Check checkpoint and data before the trainer creates anything in the run folder."""
+        in_fit = self.subcommand == "fit"
+        steps = 0 if in_fit or not self._checkpoint else self._checkpoint.get("global_step")
+        say_what_follows(self.trainer, self._tests_after_fit, steps)
         if self._checkpoint is not None:
             # Lightning asks the model too late under FSDP, when it has loaded the weights.
             self.model.on_load_checkpoint(self._checkpoint)
@@ -223,6 +227,7 @@ class MutualFormerCLI(LightningCLI):
     def after_fit(self) -> None:
         """Test in the same process, so that the scores reach the same logger, if asked to."""
         if self._tests_after_fit:
+            say_what_follows(self.trainer, False, self.trainer.global_step)
             self.trainer.test(
                 self._model_to_test,
                 datamodule=self.datamodule,
@@ -237,14 +242,10 @@ class MutualFormerCLI(LightningCLI):
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Run it; a Slurm job that stopped ahead of its time limit is queued again."""
-        phase = SettingsPhase(
-            "settings",
-            given_to_trainer(vars(self.config[subcommand].trainer)),
-            lambda: parts_of(self.trainer),
-            is_over=lambda: self._first_step.is_done,
-        )
+        given = given_to_trainer(vars(self.config[subcommand].trainer))
+        parts, is_over = lambda: parts_of(self.trainer), lambda: self._first_step.is_done
         try:
-            with phase:
+            with SettingsPhase("settings", given, parts, is_over):
                 super()._run_subcommand(subcommand)
         except SIGTERMException:
             requeue_if_asked(self.trainer)

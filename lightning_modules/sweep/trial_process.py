@@ -129,13 +129,18 @@ def start_trial(
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **(environment or {})},
+                env={**_group_in_wandb(trial), **os.environ, **(environment or {})},
                 pass_fds=[lock.descriptor],
             )
     except BaseException:
         lock.release()
         raise
     return TrialProcess(trial, process, lock, time.monotonic())
+
+
+def _group_in_wandb(trial: Trial) -> dict[str, str]:
+    """Let a tracked trial be found by its sweep, unless the user groups runs otherwise."""
+    return {"WANDB_RUN_GROUP": trial.folder.resolve().parent.name, "WANDB_JOB_TYPE": "trial"}
 
 
 def _training_command(trial: Trial, checkpoint: Path | None) -> list[str]:

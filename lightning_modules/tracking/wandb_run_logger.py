@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.loggers.logger import rank_zero_experiment
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
@@ -21,11 +22,14 @@ from lightning_modules.lightning_internals import (
 )
 from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.tracking.offline import reason_to_stay_offline
+from lightning_modules.tracking.sent_steps import SentSteps
 from mutualformer.errors import UserError
 
 # Whatever W&B does not answer within these seconds stays on disk, and training goes on.
 INIT_TIMEOUT = 20
 FINISH_TIMEOUT = 60
+# What W&B's charts have on their axes; Lightning's name for it.
+STEP = "trainer/global_step"
 
 
 class WandbRunLogger(WandbLogger):
@@ -40,13 +44,34 @@ class WandbRunLogger(WandbLogger):
         project: by default ``$WANDB_PROJECT``, or else ``mutualformer``.
         entity: user or team; by default ``$WANDB_ENTITY``, or else the default of the account.
         name: of the run; by default ``$WANDB_NAME``, or else the name of the run's folder.
+        group: of runs that belong together; by default ``$WANDB_RUN_GROUP``, which a sweep sets to
+            its name.
+        job_type: of the run in its group; by default ``$WANDB_JOB_TYPE``, which a sweep sets to
+            ``trial``.
+        tags: to filter runs by; by default ``$WANDB_TAGS``, with commas.
+        notes: on the run; by default ``$WANDB_NOTES``.
+        keep_checkpoint: whether the best checkpoint, or the last one of a run that has no best, is
+            kept as an artifact at the end of ``fit``.
+
+    Attributes:
+        more_follows: whether this process goes on with the run after the command that is running,
+            so that it stays open; whoever knows sets it.
+        least_step: of an evaluation, the number of steps that its checkpoint was trained for.
 
     Raises:
         ValueError: wandb is not installed.
     """
 
     def __init__(
-        self, project: str | None = None, entity: str | None = None, name: str | None = None
+        self,
+        project: str | None = None,
+        entity: str | None = None,
+        name: str | None = None,
+        group: str | None = None,
+        job_type: str | None = None,
+        tags: list[str] | None = None,
+        notes: str | None = None,
+        keep_checkpoint: bool = False,
     ) -> None:
         try:
             import wandb  # noqa: F401
@@ -60,7 +85,16 @@ class WandbRunLogger(WandbLogger):
             project=project or os.environ.get("WANDB_PROJECT") or "mutualformer",
             entity=entity,
             name=self._given_name,
+            group=group,
+            job_type=job_type,
+            tags=tags,
+            notes=notes,
         )
+        self.keep_checkpoint = keep_checkpoint
+        self.more_follows = False
+        self.least_step = 0
+        self._checkpoints: ModelCheckpoint | None = None
+        self._sent: SentSteps | None = None
         del wandb_options(self)["anonymous"]  # wandb warns of it, whatever it is
         self.use_folder(Path("."))
 
@@ -83,17 +117,56 @@ class WandbRunLogger(WandbLogger):
         """Leave out what the module saved: the resolved configuration holds it, and is sent."""
 
     @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Send what has not been sent of this step: a continued run repeats some, to the bit."""
+        run = self.experiment
+        if self._sent is None:
+            self._sent = SentSteps(RunFolder(self.folder).wandb_steps)
+        if step is None:  # of pictures and tables
+            run.log({**metrics, STEP: max(self.least_step, self._sent.latest)})
+            return
+        step = max(step, self.least_step)
+        new = self._sent.select_new(metrics, step)
+        if {*new} - {"epoch"}:
+            run.log({**new, STEP: step})
+            self._sent.note(new, step)
+
+    def after_save_checkpoint(self, checkpoint_callback: ModelCheckpoint) -> None:
+        """Remember who knows the checkpoints."""
+        if self._checkpoints is None or Path(checkpoint_callback.dirpath or "") == (
+            RunFolder(self.folder).checkpoints
+        ):  # not a further one of the user's, if it can be told
+            self._checkpoints = checkpoint_callback
+
+    @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Finish the W&B run; say how to upload it if it is offline."""
-        super().finalize(status)
+        """Finish the W&B run unless more follows; say how to upload it if it is offline."""
         run = wandb_run(self)
         if run is None:
+            return
+        if self.keep_checkpoint and status == "success":
+            self._send_checkpoint(run)
+        if self.more_follows and status == "success":
             return
         forget_wandb_run(self)
         run.finish(exit_code=0 if status == "success" else 1)
         if run.offline:
             folder = shlex.quote(str(RunFolder(self.folder).wandb))
             rank_zero_info(f"W&B run kept offline. Upload it with: wandb sync {folder}")
+
+    def _send_checkpoint(self, run: Any) -> None:
+        import wandb
+
+        if self._checkpoints is None:  # nothing was trained
+            return
+        best = self._checkpoints.best_model_path
+        path = best or self._checkpoints.last_model_path
+        self._checkpoints = None
+        if not Path(path).is_file() or run.disabled:
+            return
+        artifact = wandb.Artifact(f"checkpoint-{run.id}", "model")
+        artifact.add_file(path)
+        run.log_artifact(artifact, aliases=["best" if best else "last"])
 
     def _begin(self) -> None:
         import wandb
@@ -149,6 +222,21 @@ def send_picture(trainer: Trainer, key: str, path: Path) -> None:
     for logger in trainer.loggers:
         if isinstance(logger, WandbRunLogger):
             logger.log_image(key, [str(path)])
+
+
+def send_table(trainer: Trainer, key: str, columns: list[str], rows: list[list[Any]]) -> None:
+    """Show a table in the W&B run under a key."""
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbRunLogger):
+            logger.log_table(key, columns=columns, data=rows)
+
+
+def say_what_follows(trainer: Trainer, more: bool, least_step: int | None = None) -> None:
+    """Say whether the process goes on with its W&B run, and which step an evaluation is of."""
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbRunLogger):
+            logger.more_follows = more
+            logger.least_step = logger.least_step if least_step is None else least_step
 
 
 def _runs(trainer: Trainer) -> list[Any]:

@@ -68,9 +68,7 @@ def test_scores_errors_and_names_survive(name: str, data: Path, tmp_path: Path) 
     assert code == 2 and errors.startswith(b"error: \\xe4: no such")
 
 
-def test_a_training_s_table_survives(
-    forked: type, small: list[str], tmp_path: Path
-) -> None:
+def test_a_training_s_table_survives(forked: type, small: list[str], tmp_path: Path) -> None:
     options = [f"--trainer.default_root_dir={tmp_path / 'ü'}", "--test_after_fit=true"]
 
     def inject() -> None:
