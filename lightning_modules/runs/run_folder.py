@@ -51,7 +51,7 @@ class RunFolder:
         self.export = path / "export"
         self.wandb = path / "wandb"
         self.wandb_run_id = path / "wandb_run_id.txt"
-        self.wandb_steps = path / "wandb_steps.json"
+        self.wandb_rows = path / "wandb_rows.jsonl"
         # What a trial of a sweep adds:
         self.trial_settings = path / "trial.json"
         self.trial_log = path / "trial.log"

@@ -22,7 +22,7 @@ from lightning_modules.lightning_internals import (
 )
 from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.tracking.offline import reason_to_stay_offline
-from lightning_modules.tracking.sent_steps import SentSteps
+from lightning_modules.tracking.sent_rows import SentRows, count_rows, remove_empty_parts
 from mutualformer.errors import UserError
 
 # Whatever W&B does not answer within these seconds stays on disk, and training goes on.
@@ -94,7 +94,7 @@ class WandbRunLogger(WandbLogger):
         self.more_follows = False
         self.least_step = 0
         self._checkpoints: ModelCheckpoint | None = None
-        self._sent: SentSteps | None = None
+        self._sent: SentRows | None = None
         del wandb_options(self)["anonymous"]  # wandb warns of it, whatever it is
         self.use_folder(Path("."))
 
@@ -120,16 +120,32 @@ class WandbRunLogger(WandbLogger):
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Send what has not been sent of this step: a continued run repeats some, to the bit."""
         run = self.experiment
-        if self._sent is None:
-            self._sent = SentSteps(RunFolder(self.folder).wandb_steps)
+        if self._sent is None:  # W&B is disabled
+            return
         if step is None:  # of pictures and tables
-            run.log({**metrics, STEP: max(self.least_step, self._sent.latest)})
+            step = max(self.least_step, self._sent.latest)
+            self._send(run, metrics, {}, step)
             return
         step = max(step, self.least_step)
         new = self._sent.select_new(metrics, step)
         if {*new} - {"epoch"}:
-            run.log({**new, STEP: step})
-            self._sent.note(new, step)
+            self._send(run, new, new, step)
+
+    def _send(
+        self, run: Any, metrics: Mapping[str, Any], kept: Mapping[str, float], step: int
+    ) -> None:
+        assert self._sent is not None
+        run.log({**metrics, STEP: step}, step=len(self._sent.rows))
+        self._sent.add(kept, step)
+
+    def _send_what_was_lost(self, run: Any) -> None:
+        """Send what an earlier process was killed with before W&B had it."""
+        folder = RunFolder(self.folder)
+        self._sent = SentRows(folder.wandb_rows)
+        there = max(run.step, count_rows(folder.wandb))
+        for index, row in enumerate(self._sent.rows[there:], there):
+            step = row["step"]
+            run.log({**{x: row[x] for x in row if x != "step"}, STEP: step}, step=index)
 
     def after_save_checkpoint(self, checkpoint_callback: ModelCheckpoint) -> None:
         """Remember who knows the checkpoints."""
@@ -172,6 +188,7 @@ class WandbRunLogger(WandbLogger):
         import wandb
 
         self.folder.mkdir(parents=True, exist_ok=True)
+        remove_empty_parts(RunFolder(self.folder).wandb)
         id_file = RunFolder(self.folder).wandb_run_id
         known_id = id_file.read_text().strip() if id_file.is_file() else None
         options = wandb_options(self)
@@ -199,6 +216,7 @@ class WandbRunLogger(WandbLogger):
             run = super().experiment
         if not run.disabled:
             write_atomically(id_file, f"{run.id}\n".encode())
+            self._send_what_was_lost(run)
 
 
 def send_configuration(trainer: Trainer, configuration: Mapping[str, Any]) -> None:

@@ -1,12 +1,17 @@
 """Runs of the real command, tracked by a W&B that knows no key and no user."""
 
 import os
+import socket
 import struct
+import sys
 from pathlib import Path
 
 import pytest
 
 from lightning_modules.main import main
+
+sys.path.insert(0, str(Path(__file__).parent))
+from wandb_server import WandbServer  # noqa: E402
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 TINY = REPOSITORY / "tests" / "lightning_modules" / "tiny.yaml"
@@ -46,8 +51,9 @@ def track():
 @pytest.fixture
 def read_records():
     """Read the records that W&B keeps of a run: LevelDB's log format, with protobuf inside."""
-    import wandb
     from wandb.proto.wandb_internal_pb2 import Record
+
+    import wandb
 
     def read(path):
         wandb.teardown()  # its service writes the last records after the run is finished
@@ -65,3 +71,14 @@ def read_records():
         return records
 
     return read
+
+
+@pytest.fixture(scope="session")
+def wandb_server(tmp_path_factory):
+    """A W&B server of the session's own."""
+    pytest.importorskip("openwandb", reason="openwandb, a W&B server, is not installed")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    server = WandbServer(tmp_path_factory.mktemp("wandb_server"), port)
+    yield server
+    server.stop()
