@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.exceptions import SIGTERMException
@@ -130,6 +130,9 @@ class RunCheckpoint(ModelCheckpoint):
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         if trainer.validating:
+            callbacks = trainer.callbacks  # type: ignore[attr-defined]
+            if any(isinstance(callback, WeightAveraging) for callback in callbacks):
+                return  # the average stands in the place of the weights to continue from
             forget_validation(trainer)
         last = RunFolder(trainer.default_root_dir).last_checkpoint
         # What stopped the run is what the user has to know, not that a full disk is still full.

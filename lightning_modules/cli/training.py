@@ -253,11 +253,10 @@ class MutualFormerCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer, with the loggers and the way of writing that every run has."""
-        trainer = self.config_init[self.config.subcommand].trainer
-        loggers = loggers_for(vars(trainer), self.config.subcommand)
-        plugins = trainer.plugins or []
+        settings = vars(self.config_init[self.config.subcommand].trainer)
+        loggers = loggers_for(settings, self.config.subcommand)
+        plugins = settings["plugins"] or []
         plugins = [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()]
-        settings = vars(self.config[self.config.subcommand].trainer)
         with SettingsPhase("trainer", given_to_trainer(settings)):
             built = super().instantiate_trainer(**kwargs, logger=loggers or False, plugins=plugins)
         check_trainer(built, settings)
