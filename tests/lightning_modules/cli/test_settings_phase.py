@@ -34,7 +34,7 @@ REFUSED = {
     "union": ([f"{PLUGIN}.environments.LSFEnvironment"], ["LSFEnvironment", "LSB_DJOB_RANKFILE"]),
     "encoder": (
         ["--model.network.encoder_name=tu-vit_tiny_patch16_224"],
-        ["MutualFormerNetwork: Unsupported model downsampling pattern"],
+        ["tu-vit_tiny_patch16_224", "Unsupported model downsampling pattern"],
     ),
 }
 
