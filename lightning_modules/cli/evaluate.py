@@ -1,5 +1,6 @@
 """`mutualformer evaluate`: score saliency maps on disk."""
 
+import sys
 from argparse import Namespace
 from collections import Counter
 from pathlib import Path
@@ -13,8 +14,9 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """Score saliency maps on disk against ground truths, as PySODMetrics 1.6 does.
 
-Files are paired by stem, whatever their formats. To score several sets, repeat --predictions and
---ground-truth, and --name where folder names do not tell the sets apart:
+Files are paired by stem, whatever their formats; an ending that all files of a folder share, as in
+NAME_ICON.png, is left out where only that makes pairs. To score several sets, repeat --predictions
+and --ground-truth, and --name where folder names do not tell the sets apart:
 
   mutualformer evaluate --predictions maps/SIP --ground-truth data/SIP/GT \\
                         --predictions maps/LFSD --ground-truth data/LFSD/GT --output scores.md
@@ -114,6 +116,10 @@ def _evaluate(options: Namespace) -> None:
             options.name, options.predictions, options.ground_truth, strict=True
         )
     ]
+    for map_set in map_sets:
+        if map_set.endings:
+            ending = " and ".join(map_set.endings)
+            print(f"{map_set.name}: names are paired without {ending}", file=sys.stderr)
     scores = score_maps(map_sets, device, options.workers)
     results = collect_results(map_sets, scores)
     # Everything is made before anything is written.

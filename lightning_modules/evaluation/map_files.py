@@ -1,5 +1,7 @@
 """Saliency maps and ground truths on disk: which belong together, and how a pair is read."""
 
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +27,7 @@ class MapSet:
         pairs: stem, prediction, ground truth; sorted by stem.
         missing_predictions: stems of ground truths without a prediction.
         missing_ground_truths: stems of predictions without a ground truth.
+        endings: what was left out of the stems of predictions or ground truths to pair them.
     """
 
     name: str
@@ -33,10 +36,15 @@ class MapSet:
     pairs: list[tuple[str, Path, Path]]
     missing_predictions: list[str]
     missing_ground_truths: list[str]
+    endings: list[str]
 
 
 def pair_maps(name: str, predictions: Path, ground_truths: Path, allow_missing: bool) -> MapSet:
     """Pair two folders by file stem; extensions may differ, other files are ignored.
+
+    Where no stem is in both, an ending that all files of a folder share is left out, if that makes
+    pairs: `a_ICON.png` and `b_ICON.png` belong to `a.png` and `b.png`, or to `a_gt.png` and
+    `b_gt.png`.
 
     Args:
         name: name of the data set.
@@ -52,6 +60,9 @@ def pair_maps(name: str, predictions: Path, ground_truths: Path, allow_missing: 
         if not folder.is_dir():
             raise DataError(f"{folder}: no such folder, expected one of images: check the path")
     maps, masks = images_by_stem(predictions), images_by_stem(ground_truths)
+    endings: list[str] = []
+    if not maps.keys() & masks.keys():
+        maps, masks, endings = _without_endings(maps, masks)
     stems = sorted(maps.keys() & masks.keys())
     map_set = MapSet(
         name,
@@ -60,12 +71,14 @@ def pair_maps(name: str, predictions: Path, ground_truths: Path, allow_missing: 
         [(stem, maps[stem], masks[stem]) for stem in stems],
         missing_predictions=sorted(masks.keys() - maps.keys()),
         missing_ground_truths=sorted(maps.keys() - masks.keys()),
+        endings=endings,
     )
     if not stems:
         raise DataError(
             f"{predictions} and {ground_truths} have no file stem in common "
             f"({min(maps)} …, {min(masks)} …), expected predictions named like "
-            "ground truths: rename them"
+            "ground truths, or alike but for an ending such as _ICON that all files of a folder "
+            "share: rename them"
         )
     problems = [
         f"{len(missing)} of {total} {what} ({shorten(missing)})"
@@ -89,6 +102,36 @@ def pair_maps(name: str, predictions: Path, ground_truths: Path, allow_missing: 
             "--allow-missing, which scores what both have, and says so"
         )
     return map_set
+
+
+def _without_endings(
+    maps: dict[str, Path], masks: dict[str, Path]
+) -> tuple[dict[str, Path], dict[str, Path], list[str]]:
+    """Leave out the endings after which most stems are in both folders, if any are."""
+    best: tuple[dict[str, Path], dict[str, Path], list[str]] = maps, masks, []
+    most = 0
+    for of_maps in _shared_endings(maps):
+        for of_masks in _shared_endings(masks):
+            cut = [
+                {stem.removesuffix(ending): path for stem, path in files.items()}
+                for files, ending in ((maps, of_maps), (masks, of_masks))
+            ]
+            # The shortest ending of several that serve comes first.
+            if (found := len(cut[0].keys() & cut[1].keys())) > most:
+                endings = [ending for ending in (of_maps, of_masks) if ending]
+                best, most = (cut[0], cut[1], endings), found
+    return best
+
+
+def _shared_endings(stems: Iterable[str]) -> list[str]:
+    """Return what all stems end in, from a separator on, shortest first, after nothing.
+
+    >>> _shared_endings(["1_b_ICON", "22_b_ICON"]), _shared_endings(["10", "20"])
+    (['', '_ICON', '_b_ICON'], [''])
+    """
+    shared = os.path.commonprefix([stem[::-1] for stem in stems])[::-1]
+    shared = shared if all(len(stem) > len(shared) for stem in stems) else shared[1:]
+    return ["", *(shared[i:] for i in reversed(range(len(shared))) if shared[i] in "_-. ")]
 
 
 def read_pair(prediction: Path, ground_truth: Path) -> tuple[Tensor, Tensor]:

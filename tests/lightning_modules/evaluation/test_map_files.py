@@ -64,3 +64,45 @@ def test_names_that_no_table_can_hold_and_other_formats_are_refused(tmp_path: Pa
     (tmp_path / "c" / "a.eps").touch()
     with pytest.raises(DataError, match="no images"):
         pair_maps("SET", tmp_path / "c", tmp_path / "c", allow_missing=False)
+
+
+@pytest.mark.parametrize(
+    ("maps", "masks", "endings"),
+    [
+        (["1", "2"], ["1", "2"], []),
+        (["1_ICON", "2_ICON"], ["1", "2"], ["_ICON"]),
+        (["1.jpg", "2.jpg"], ["1", "2"], [".jpg"]),
+        (["1_A_sal", "2_B_sal"], ["1_A_GT", "2_B_GT"], ["_sal", "_GT"]),
+        (["a_b-x", "c_b-x"], ["a_b", "c_b"], ["-x"]),
+        (["1_ICON"], ["1"], ["_ICON"]),
+    ],
+)
+def test_an_ending_that_all_files_share_is_left_out_of_names(
+    tmp_path: Path, maps: list[str], masks: list[str], endings: list[str]
+) -> None:
+    for name, stems in (("maps", maps), ("masks", masks)):
+        (tmp_path / name).mkdir()
+        for stem in stems:
+            save(tmp_path / name, DISC, f"{stem}.png")
+    found = pair_maps("SET", tmp_path / "maps", tmp_path / "masks", allow_missing=False)
+    assert [(a.stem, b.stem) for _, a, b in found.pairs] == list(zip(maps, masks, strict=True))
+    assert found.endings == endings
+
+
+@pytest.mark.parametrize("maps", [["10", "20"], ["1_ICON", "2_OTHER"], ["x1", "x2"]])
+def test_other_names_are_not_guessed(tmp_path: Path, maps: list[str]) -> None:
+    for name, stems in (("maps", maps), ("masks", ["1", "2"])):
+        (tmp_path / name).mkdir()
+        for stem in stems:
+            save(tmp_path / name, DISC, f"{stem}.png")
+    with pytest.raises(DataError, match="no file stem in common"):
+        pair_maps("SET", tmp_path / "maps", tmp_path / "masks", allow_missing=False)
+
+
+def test_of_pairs_without_an_ending_the_missing_ones_are_named(tmp_path: Path) -> None:
+    for name, stems in (("maps", ["1_A", "2_A"]), ("masks", ["1", "2", "3"])):
+        (tmp_path / name).mkdir()
+        for stem in stems:
+            save(tmp_path / name, DISC, f"{stem}.png")
+    with pytest.raises(DataError, match=r"1 of 3 ground truths in .* have no prediction"):
+        pair_maps("SET", tmp_path / "maps", tmp_path / "masks", allow_missing=False)
