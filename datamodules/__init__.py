@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         SyntheticRGBDDataModule,
         SyntheticRGBDDataset,
     )
+    from datamodules.token_probe_data_module import TokenProbeDataModule
 
 __all__ = [
     "DataError",
@@ -20,6 +21,7 @@ __all__ = [
     "RGBDSaliencyDataset",
     "SyntheticRGBDDataModule",
     "SyntheticRGBDDataset",
+    "TokenProbeDataModule",
     "collate",
 ]
 
@@ -31,6 +33,7 @@ __getattr__ = lazy_names(
         "RGBDSaliencyDataset": "datamodules.rgbd_saliency_dataset",
         "SyntheticRGBDDataModule": "datamodules.synthetic_rgbd_data_module",
         "SyntheticRGBDDataset": "datamodules.synthetic_rgbd_data_module",
+        "TokenProbeDataModule": "datamodules.token_probe_data_module",
         "collate": "datamodules.batch",
     },
 )

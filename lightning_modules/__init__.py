@@ -6,14 +6,16 @@ from mutualformer.lazy import lazy_names
 
 if TYPE_CHECKING:
     from lightning_modules.base_module import BaseModule
+    from lightning_modules.probe_module import ProbeModule
     from lightning_modules.saliency_module import SaliencyModule
 
-__all__ = ["BaseModule", "SaliencyModule"]
+__all__ = ["BaseModule", "ProbeModule", "SaliencyModule"]
 
 __getattr__ = lazy_names(
     __name__,
     {
         "BaseModule": "lightning_modules.base_module",
+        "ProbeModule": "lightning_modules.probe_module",
         "SaliencyModule": "lightning_modules.saliency_module",
     },
 )

@@ -60,8 +60,7 @@ class ContactSheet(Callback):
         if self._train_page_is_written:
             return
         self._train_page_is_written = True
-        if trainer.is_global_zero:
-            pictures = pl_module.pictures(batch)
+        if trainer.is_global_zero and (pictures := pl_module.pictures(batch)):
             size = next(iter(pictures.values())).shape[-2:]
             for index, dataset in enumerate(batch["dataset"][: self.num_samples]):
                 sample = _sample(batch, index, (size[0], size[1]), pictures)
@@ -79,11 +78,13 @@ class ContactSheet(Callback):
         """Keep thumbnails of the first samples of each dataset."""
         if not trainer.is_global_zero:
             return
-        pictures: dict[str, Tensor] = {}
+        pictures: Mapping[str, Tensor] | None = None
         for index, dataset in enumerate(batch["dataset"]):
             samples = self._samples.setdefault(dataset, [])
             if len(samples) < self.num_samples:
-                pictures = pictures or pl_module.pictures(batch, outputs)
+                pictures = pl_module.pictures(batch, outputs) if pictures is None else pictures
+                if not pictures:  # a task that shows none
+                    return
                 height, width = (int(side) for side in batch["original_size"][index])
                 samples.append(_sample(batch, index, (height, width), pictures))
 
@@ -98,7 +99,7 @@ class ContactSheet(Callback):
         self._write(trainer, "predict")
 
     def _write(self, trainer: Trainer, stage: str) -> None:
-        if not self._samples:
+        if not any(self._samples.values()):
             return
         by_turns = chain.from_iterable(zip_longest(*self._samples.values()))
         chosen = [sample for sample in by_turns if sample is not None][: self.num_samples]

@@ -92,10 +92,10 @@ def check_classes(configurations: Iterable[Any]) -> None:
 
 
 def is_ours(layers: Iterable[Mapping[str, Any]]) -> bool:
-    """Tell whether the network is `MutualFormerNetwork`, which has a fusion."""
+    """Tell whether the network is one of ours, which have a fusion."""
     specs = [spec for layer in layers for spec in _specs(layer, "model.network")]
     named = [str(spec["class_path"]) for spec in specs if "class_path" in spec]
-    return not named or named[-1].endswith(".MutualFormerNetwork")
+    return not named or named[-1].endswith((".MutualFormerNetwork", ".TokenNetwork"))
 
 
 def _specs(content: Mapping[str, Any], name: str) -> Iterator[Mapping[str, Any]]:

@@ -51,9 +51,8 @@ def track():
 @pytest.fixture
 def read_records():
     """Read the records that W&B keeps of a run: LevelDB's log format, with protobuf inside."""
-    from wandb.proto.wandb_internal_pb2 import Record
-
     import wandb
+    from wandb.proto.wandb_internal_pb2 import Record
 
     def read(path):
         wandb.teardown()  # its service writes the last records after the run is finished

@@ -1,0 +1,68 @@
+"""One fusion between two embeddings and a head: what is left of a network when only it matters."""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+
+from mutualformer.errors import UserError
+from mutualformer.fusions import Fusion, MutualFormerBlock
+
+
+class TokenNetwork(nn.Module):
+    """Embed two grids of tokens, fuse them once or more, and classify each token.
+
+    Args:
+        rgb_dim: channels of a token of RGB.
+        depth_dim: channels of a token of depth.
+        num_labels: classes.
+        fusion: builds a fusion, called with the token width.
+        dim: token width C between the embeddings and the head.
+
+    Raises:
+        UserError: a fusion is none; its options are outside their range.
+
+    >>> import torch
+    >>> network = TokenNetwork(16, 18, num_labels=2)
+    >>> network(torch.randn(3, 16, 8, 8), torch.randn(3, 18, 8, 8)).shape
+    torch.Size([3, 2, 8, 8])
+    """
+
+    def __init__(
+        self,
+        rgb_dim: int = 16,
+        depth_dim: int = 18,
+        num_labels: int = 2,
+        fusion: Callable[[int], Fusion] = MutualFormerBlock,
+        dim: int = 64,
+    ) -> None:
+        super().__init__()
+        self.embed_rgb = nn.Conv2d(rgb_dim, dim, 1)
+        self.embed_depth = nn.Conv2d(depth_dim, dim, 1)
+        self.fusion = fusion(dim)
+        if not isinstance(self.fusion, Fusion):
+            raise UserError(
+                f"fusion made a {type(self.fusion).__qualname__}, expected a subclass of "
+                "mutualformer.fusions.Fusion: derive your class from it"
+            )
+        self.norm = nn.LayerNorm(dim)
+        self.head = nn.Conv2d(dim, num_labels, 1)
+        self.settings: dict[str, Any] = {"fusion": self.fusion.settings, "dim": dim}
+
+    def forward(self, rgb: Tensor, depth: Tensor) -> Tensor:
+        """Map `(B, rgb_dim, H, W)` and `(B, depth_dim, H, W)` to logits `(B, num_labels, H, W)`.
+
+        Raises:
+            UserError: the channels are others.
+        """
+        for name, tokens, embed in (
+            ("rgb", rgb, self.embed_rgb),
+            ("depth", depth, self.embed_depth),
+        ):
+            if tokens.shape[1] != embed.in_channels:
+                raise UserError(
+                    f"{name} has {tokens.shape[1]} channels, expected {embed.in_channels}: give "
+                    f"--model.network.{name}_dim={tokens.shape[1]}"
+                )
+        fused = self.fusion(self.embed_rgb(rgb), self.embed_depth(depth))
+        return self.head(self.norm(fused.movedim(1, -1)).movedim(-1, 1))
