@@ -34,7 +34,7 @@ from scipy import ndimage
 from datamodules import RGBDSaliencyDataModule
 from datamodules.augmentation.depth_augmentation import augment_depth
 from datamodules.augmentation.transforms import TrainTransform, jitter_colours
-from datamodules.reading.dataset_folder import PairedFiles
+from datamodules.reading.pair_files import PairedFiles
 
 IMAGE_SIZE = 352
 

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import yaml
 
 _FILE = Path(__file__).with_name("catalogue.yaml")
+_SPLIT = re.compile(r"(?:^|[-_ ])(train|test|val)(?:ing|idation)?[-_ ]?(?:set|data)?$", re.I)
+_SHORT_SPLIT = re.compile(r"[-_ ](tr|te)$", re.I)
 _SPLIT_AT_THE_END = re.compile(r"[-_ ](train|training|tr|test|testing|te)(set|data)?$", re.I)
 
 
@@ -59,6 +61,15 @@ def find_entry(name: str) -> CatalogueEntry | None:
     ('DES', 'STEREO', None)
     """
     return _by_simplified_name().get(_simplify(name))
+
+
+def find_split(name: str) -> re.Match | None:
+    """Find the part of a folder's name that says a split; group 1 begins with `tr`, `te` or `val`.
+
+    >>> find_split("NLPR_Test")[1], find_split("train_data")[1], find_split("latest")
+    ('Test', 'train', None)
+    """
+    return _SPLIT.search(name) or _SHORT_SPLIT.search(name)
 
 
 def is_near_dark(name: str) -> bool:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 
 from datamodules.errors import DataError
-from datamodules.reading.dataset_folder import PairedFiles
+from datamodules.reading.pair_files import PairedFiles
 
 
 def split_held_out(
@@ -30,7 +30,7 @@ def split_held_out(
         return list(samples), []
     if len(samples) < 2:
         raise DataError(
-            f"{samples[0].rgb.parent.parent}: {len(samples)} training sample, expected at least 2 "
+            f"{samples[0].dataset}: {len(samples)} training sample, expected at least 2 "
             "to hold one out: add samples, or give --data.validation_fraction=0"
         )
     hashes = sorted(_hash_to_unit_interval(sample) for sample in samples)

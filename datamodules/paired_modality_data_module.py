@@ -29,7 +29,10 @@ class PairedModalityDataModule(LightningDataModule):
         val_dataset: for `fit` and `validate`; `None` in a run without validation.
         test_datasets: for `test`, one loader each, in this order.
         predict_dataset: for `predict`.
+        modalities: `rgb`, `depth` or both: what the network reads, if no trainer can tell.
     """
+
+    modalities: Sequence[str] = ("rgb", "depth")
 
     train_dataset: PairedModalityDataset
     val_dataset: PairedModalityDataset | None
@@ -46,6 +49,11 @@ class PairedModalityDataModule(LightningDataModule):
         self.seed = seed
         self._position: dict[str, int] | None = None
         self._seeds_are_hashed = True
+
+    def modalities_read(self) -> Sequence[str]:
+        """Return which modalities the network reads: only these need to be there."""
+        module = getattr(self.trainer, "lightning_module", None)
+        return tuple(getattr(module, "modalities", self.modalities))
 
     def state_dict(self) -> dict[str, int]:
         """Return the position in the training data, which a checkpoint keeps."""

@@ -7,32 +7,35 @@ from typing import Literal, get_args
 
 from datamodules.augmentation.depth_augmentation import augment_brightness, augment_depth
 from datamodules.augmentation.transforms import EvalTransform, TrainTransform
-from datamodules.catalogue import find_entry, named_training_sets
+from datamodules.catalogue import find_entry
 from datamodules.errors import DataError
 from datamodules.held_out import split_held_out
-from datamodules.paired_modality_data_module import PairedModalityDataModule
-from datamodules.reading.dataset_folder import (
-    DEPTH_FOLDERS,
-    NIR_FOLDERS,
-    THERMAL_FOLDERS,
-    PairedFiles,
-    pair_files,
+from datamodules.named_folders import (
+    folders_of,
+    name_of,
+    name_of_owner,
+    named_training_set,
+    not_given,
 )
+from datamodules.paired_modality_data_module import PairedModalityDataModule
 from datamodules.reading.decoded_image_cache import DecodedImageCache
 from datamodules.reading.depth_maps import DepthReader, ImageReader, InvalidDepth
-from datamodules.rgbd_saliency_dataset import RGBDSaliencyDataset
+from datamodules.reading.image_files import holds_fourth_channel
+from datamodules.reading.pair_files import PairedFiles, pair_files
+from datamodules.rgbd_saliency_dataset import RGBDSaliencyDataset, new_flag
 from mutualformer.errors import UserError
 
 SecondModality = Literal["depth", "thermal", "nir"]
-_SECOND_FOLDERS = {"depth": DEPTH_FOLDERS, "thermal": THERMAL_FOLDERS, "nir": NIR_FOLDERS}
 
 
 class RGBDSaliencyDataModule(PairedModalityDataModule):
     """Saliency data sets of RGB and depth, or another aligned modality, in folders.
 
-    The folder of a data set holds `RGB`, `depth` and `GT` (or an alias of each), paired by file
-    stem. Validation samples are a fixed part of the training data, called `held_out`; test sets
-    are used in `test` alone. Depth is read by `DepthReader`: in [0, 1], near = 1, holes = 0.
+    The folder of a data set holds `RGB`, `depth` and `GT`, paired by file stem; `find_layouts` says
+    which other names and layouts are known. Validation samples are a fixed part of the training
+    data, called `held_out`; test sets are used in `test` alone. Depth is read by `DepthReader`: in
+    [0, 1], near = 1, holes = 0. What the network does not read (`modalities`) is not looked for,
+    and zeros take its place.
 
     Another second modality takes the place of depth, in batches too: thermal images, from the
     folder `T`, or near-infrared ones, from `NIR`. They have neither polarity nor holes.
@@ -45,6 +48,8 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
             are in `catalogue.yaml`.
         test_sets: the test sets, as a list or a mapping. In `fit`, none may be a training set too.
         predict_root: folder to predict, with `RGB`, `depth` and perhaps `GT`.
+        predict_rgb, predict_depth: two files to predict instead, of any names. The map is called
+            like the first, and the data set like the folder of that.
         image_size: side of the square network input in pixels.
         batch_size: samples per training batch and process.
         eval_batch_size: samples per batch in validation, test and prediction.
@@ -80,6 +85,8 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
         train_sets: int | str | list[str] | dict[str, str] | None = None,
         test_sets: list[str] | dict[str, str] | None = None,
         predict_root: str | None = None,
+        predict_rgb: str | None = None,
+        predict_depth: str | None = None,
         image_size: int = 352,
         batch_size: int = 8,
         eval_batch_size: int = 8,
@@ -103,9 +110,10 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
                 f"validation_fraction is {validation_fraction}, expected at least 0 and below 1"
             )
         self.root = Path(root)
-        self.train_sets = _named_training_set(train_sets)
+        self.train_sets = named_training_set(train_sets)
         self.test_sets = test_sets
         self.predict_root = predict_root
+        self.predict_files = {"rgb": predict_rgb, "depth": predict_depth}
         self.image_size = image_size
         self.validation_fraction = validation_fraction
         if second_modality not in get_args(SecondModality):
@@ -126,9 +134,9 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
         self.second_modality = second_modality
         self.read_depth: DepthReader
         if second_modality == "depth":
-            names = None if near_dark_sets is None else [_name_of(name) for name in near_dark_sets]
+            names = None if near_dark_sets is None else [name_of(name) for name in near_dark_sets]
             if not isinstance(invalid_depth, str):
-                invalid_depth = {_name_of(name): holes for name, holes in invalid_depth.items()}
+                invalid_depth = {name_of(name): holes for name, holes in invalid_depth.items()}
                 self._check_names("invalid_depth", invalid_depth)
             self._check_names("near_dark_sets", names or ())
             self.read_depth = DepthReader(names, invalid_depth, depth_range)
@@ -137,7 +145,8 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
         self.resize_depth = resize_depth
         self.augment = augment
         self.cache = None if cache_dir is None else DecodedImageCache(Path(cache_dir))
-        self._ready: set[str] = set()
+        self._has_warned = new_flag()
+        self._ready: set[tuple[str, ...]] = set()
 
     def setup(self, stage: str) -> None:
         """Find, pair and check the files that a stage needs, once; no pixel is read.
@@ -148,29 +157,54 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
         Raises:
             DataError: the stage's folders were not given, or their files are not as expected.
         """
-        if stage in self._ready:
+        self.modalities = self.modalities_read()
+        if (stage, *self.modalities) in self._ready:
             return
         if stage in ("fit", "validate"):
             self._setup_training()
         elif stage == "test":
             self.test_datasets = [
                 self._dataset(self._pair_files(name, folder))
-                for name, folder in self._folders("test", self.test_sets).items()
+                for name, folder in folders_of(self.root, "test", self.test_sets).items()
             ]
         elif stage == "predict":
+            self.predict_dataset = self._dataset(self._samples_to_predict())
+        self._ready.add((stage, *self.modalities))
+
+    def _samples_to_predict(self) -> list[PairedFiles]:
+        files = {name: Path(path) for name, path in self.predict_files.items() if path is not None}
+        if not files:
             if self.predict_root is None:
-                raise _not_given("predict_root", "FOLDER")
+                raise not_given("predict_root", "FOLDER")
             folder = Path(self.predict_root)
-            samples = self._pair_files(folder.resolve().name, folder, mask_is_optional=True)
-            self.predict_dataset = self._dataset(samples)
-        self._ready.add(stage)
+            return self._pair_files(name_of(folder.resolve()), folder, mask_is_optional=True)
+        if self.predict_root is not None:
+            raise DataError(
+                f"predict_root is {self.predict_root}, but two files are to be predicted, expected "
+                "one of the two: give --data.predict_root=null"
+            )
+        if "depth" not in files and "rgb" in files and holds_fourth_channel(files["rgb"]):
+            files["depth"] = files["rgb"]
+        for name in files.keys() - set(self.modalities):
+            if files[name] != files.get("rgb") or name == "rgb":
+                raise DataError(
+                    f"predict_{name} is {files[name]}, which the network does not read, expected "
+                    f"{' and '.join(self.modalities)} alone: leave it out"
+                )
+        for name in self.modalities:
+            if name not in files:
+                raise not_given(f"predict_{name}", "FILE")
+        first = files[self.modalities[0]]
+        rgb, depth = (files[x] if x in self.modalities else None for x in ("rgb", "depth"))
+        return [PairedFiles(name_of_owner(first), first.stem, rgb, depth, None)]
 
     def _check_names(self, parameter: str, names: Iterable[str]) -> None:
         """Refuse the name of a data set that is not in use: what it says would be lost."""
         folders = [*(self.train_sets or ()), *(self.test_sets or ())]
-        used = {_name_of(self.root / folder) for folder in folders}
+        used = {name_of(self.root / folder) for folder in folders}
         if self.predict_root is not None:
-            used.add(Path(self.predict_root).resolve().name)
+            used.add(name_of(Path(self.predict_root).resolve()))
+        used |= {name_of_owner(file) for file in self.predict_files.values() if file is not None}
         for name in set(names) - used:
             entry = find_entry(name)
             other_name = next((each for each in used if entry and find_entry(each) == entry), None)
@@ -183,7 +217,7 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
             )
 
     def _setup_training(self) -> None:
-        folders = self._folders("train", self.train_sets)
+        folders = folders_of(self.root, "train", self.train_sets)
         self._refuse_to_train_on_test_sets(folders)
         samples: list[PairedFiles] = []
         for name, folder in folders.items():
@@ -201,8 +235,7 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
     def _pair_files(
         self, name: str, folder: Path, mask_is_optional: bool = False
     ) -> list[PairedFiles]:
-        second_folders = _SECOND_FOLDERS[self.second_modality]
-        return pair_files(name, folder, mask_is_optional, second_folders)
+        return pair_files(name, folder, mask_is_optional, self.second_modality, self.modalities)
 
     def _dataset(
         self,
@@ -219,6 +252,7 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
             with_ground_truth,
             name,
             self.cache,
+            self._has_warned,
         )
 
     def _refuse_to_train_on_test_sets(self, training: Mapping[str, Path]) -> None:
@@ -226,7 +260,7 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
             return
         # The folders themselves, whatever they are called and whichever links lead there.
         names = {os.path.realpath(folder): name for name, folder in training.items()}
-        for name, folder in self._folders("test", self.test_sets).items():
+        for name, folder in folders_of(self.root, "test", self.test_sets).items():
             if os.path.realpath(folder) in names:
                 raise DataError(
                     f"{folder}: the data set {name} is in test_sets and, as "
@@ -235,56 +269,3 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
                     "whether a network fits its own training pairs, give --data.test_sets to test "
                     "alone"
                 )
-
-    def _folders(
-        self, kind: str, sets: Sequence[str] | Mapping[str, str] | None
-    ) -> dict[str, Path]:
-        if not sets:
-            raise _not_given(f"{kind}_sets", "[NAME,…]")
-        if not os.path.isdir(self.root):
-            raise DataError(
-                f"{self.root}: no such folder; expected the one that holds {', '.join(sets)}: "
-                "give it as --data.root=FOLDER"
-            )
-        folders: dict[str, Path] = {}
-        if not isinstance(sets, Mapping):
-            named = [(_name_of(self.root / folder), folder) for folder in sets]
-        else:
-            named = list(sets.items())
-        for name, folder in named:
-            if _name_of(name) != name:
-                raise DataError(
-                    f"{kind}_sets names a data set {name!r}, expected a name without folders, as "
-                    f"scores and maps are filed under it: --data.{kind}_sets={{NAME: FOLDER}}"
-                )
-            if name in folders:
-                raise DataError(
-                    f"{kind}_sets holds two data sets called {name} ({folders[name]} and "
-                    f"{self.root / folder}), expected each name once: leave one out, or name them "
-                    f"with --data.{kind}_sets={{NAME: FOLDER, OTHER_NAME: OTHER_FOLDER}}"
-                )
-            folders[name] = self.root / folder
-        return folders
-
-
-def _named_training_set(
-    sets: int | str | list[str] | dict[str, str] | None,
-) -> list[str] | dict[str, str] | None:
-    if not isinstance(sets, int | str):
-        return sets
-    known = named_training_sets()
-    if str(sets) not in known:
-        raise UserError(
-            f"train_sets is {sets!r}, expected the name of a training set ({', '.join(known)}) or "
-            "a list of folders: --data.train_sets=[NAME,…]"
-        )
-    return known[str(sets)]
-
-
-def _name_of(folder: str | Path) -> str:
-    # Made absolute, so that "." has a name too; not resolved, as a link's own name counts.
-    return Path(os.path.abspath(folder)).name
-
-
-def _not_given(parameter: str, value: str) -> DataError:
-    return DataError(f"{parameter} is not given, expected data: give --data.{parameter}={value}")

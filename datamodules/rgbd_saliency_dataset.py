@@ -4,17 +4,19 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+from torch import Tensor
 from torchvision.transforms.v2.functional import resize
 
 from datamodules.augmentation.transforms import EvalTransform, TrainTransform
 from datamodules.batch import Batch
 from datamodules.errors import DataError
 from datamodules.paired_modality_data_module import PairedModalityDataset
-from datamodules.reading.dataset_folder import PairedFiles
 from datamodules.reading.decoded_image_cache import DecodedImageCache
-from datamodules.reading.depth_maps import DepthReader
+from datamodules.reading.depth_maps import DepthReader, ImageReader
 from datamodules.reading.image_files import read_mask, read_rgb
 from datamodules.reading.open_image import read_size
+from datamodules.reading.pair_files import PairedFiles
 
 
 class RGBDSaliencyDataset(PairedModalityDataset):
@@ -25,7 +27,7 @@ class RGBDSaliencyDataset(PairedModalityDataset):
     The sizes of all files are compared when the data set is created, from their headers.
 
     Args:
-        samples: the files, see `pair_files`.
+        samples: the files, see `pair_files`. Zeros take the place of RGB or depth that is `None`.
         transform: brings a sample to the network's input size.
         read_depth: reads the second modality of a sample.
         resize_depth: whether a depth map of another size than its RGB image is resized to it.
@@ -33,6 +35,7 @@ class RGBDSaliencyDataset(PairedModalityDataset):
         with_ground_truth: whether items also hold `ground_truth`, the mask at its own size.
         dataset_name: name for all items instead of those of their data sets.
         cache: keeps decoded files; what is read is the same with it and without.
+        has_warned: of `new_flag`, set when outliers were warned of; several data sets share it.
 
     Raises:
         DataError: on creation, if a file has no readable header or another size than its RGB
@@ -48,6 +51,7 @@ class RGBDSaliencyDataset(PairedModalityDataset):
         with_ground_truth: bool = True,
         dataset_name: str | None = None,
         cache: DecodedImageCache | None = None,
+        has_warned: Tensor | None = None,
     ) -> None:
         for sample in samples:
             _check_sizes(sample, resize_depth)
@@ -58,17 +62,21 @@ class RGBDSaliencyDataset(PairedModalityDataset):
         self.dataset_name = dataset_name
         self.cache = cache
         self._constant_depth_maps: set[Path] = set()
+        self._has_warned = new_flag() if has_warned is None else has_warned
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, index: int) -> Batch:
         sample = self.samples[index]
-        rgb = read_rgb(sample.rgb, self.cache)
-        size = (rgb.shape[-2], rgb.shape[-1])
-        depth = self.read_depth(sample.depth, sample.dataset, self.cache)
-        if depth.max() == 0:
-            self._warn_of_constant_depth(sample.depth)
+        rgb = None if sample.rgb is None else read_rgb(sample.rgb, self.cache)
+        depth = None if sample.depth is None else self._read_depth(sample)
+        first = depth if rgb is None else rgb
+        assert first is not None
+        size = (first.shape[-2], first.shape[-1])
+        # Zeros stand for what the network does not read.
+        rgb = torch.zeros(3, *size, dtype=torch.uint8) if rgb is None else rgb
+        depth = torch.zeros(self.read_depth.channels, *size) if depth is None else depth
         if depth.shape[-2:] != size:
             depth = resize(depth, list(size), antialias=True)
         ground_truth = None if sample.mask is None else read_mask(sample.mask, self.cache)
@@ -78,11 +86,31 @@ class RGBDSaliencyDataset(PairedModalityDataset):
             "original_size": size,
         }
         item["rgb"], item["depth"], mask = self.transform(rgb, depth, ground_truth)
+        # Augmentation made something of nothing.
+        item |= {name: item[name].zero_() for name in ("rgb", "depth") if not getattr(sample, name)}
         if mask is not None:
             item["mask"] = mask
             if self.with_ground_truth:
                 item["ground_truth"] = ground_truth
         return item
+
+    def _read_depth(self, sample: PairedFiles) -> Tensor:
+        path, dataset = sample.depth, sample.dataset
+        assert path is not None
+        values = self.read_depth.read_stored(path, dataset, self.cache, path == sample.rgb)
+        depth = self.read_depth.scale(values, dataset)
+        if depth.max() == 0:
+            self._warn_of_constant_depth(path)
+        elif not self._has_warned and (outliers := self.read_depth.find_outliers(values, dataset)):
+            self._has_warned.fill_(True)
+            holes = "--data.invalid_depth if it means that there is no reading, or "
+            remedy = "" if isinstance(self.read_depth, ImageReader) else holes
+            warnings.warn(
+                f"{path}: {outliers.describe()}, so that the network hardly sees them: give "
+                f"{remedy}--data.depth_range; mutualformer data check names all such maps",
+                stacklevel=3,
+            )
+        return depth
 
     def _warn_of_constant_depth(self, path: Path) -> None:
         if path not in self._constant_depth_maps:
@@ -90,31 +118,38 @@ class RGBDSaliencyDataset(PairedModalityDataset):
             warnings.warn(
                 f"{path}: no two different values (holes and what lies below depth_range aside), "
                 "expected a range: zeros are used, so that this sample is seen in RGB only",
-                stacklevel=3,
+                stacklevel=4,
             )
 
 
+def new_flag() -> Tensor:
+    """Return a flag, not set, that is the same one in all worker processes."""
+    return torch.zeros((), dtype=torch.bool).share_memory_()
+
+
 def _check_sizes(sample: PairedFiles, resize_depth: bool) -> None:
-    expected = read_size(sample.rgb)
+    first = sample.rgb or sample.depth
+    assert first is not None
+    expected = read_size(first)
     for path, kind in ((sample.depth, "depth map"), (sample.mask, "mask")):
-        if path is not None and not (kind == "depth map" and resize_depth):
-            problem = describe_size(path, kind, read_size(path), sample.rgb, expected)
+        if path not in (None, first) and not (kind == "depth map" and resize_depth):
+            problem = describe_size(path, kind, read_size(path), first, expected)
             if problem:
                 raise DataError(problem)
 
 
 def describe_size(
-    path: Path, kind: str, size: tuple[int, int], rgb: Path, expected: tuple[int, int]
+    path: Path, kind: str, size: tuple[int, int], first: Path, expected: tuple[int, int]
 ) -> str:
-    """Say what is wrong with the size of a depth map or a mask; empty if it is that of RGB."""
+    """Say what is wrong with the size of a depth map or a mask; empty if it is the first one's."""
     if size == expected:
         return ""
     remedy = "resize the file"
     if kind == "depth map":
         remedy += ", or give --data.resize_depth=true"
     if size == expected[::-1]:
-        remedy = f"turn it, or take EXIF data out of {rgb.name} if that turns it wrongly"
+        remedy = f"turn it, or take EXIF data out of {first.name} if that turns it wrongly"
     return (
         f"{path}: the {kind} has {size[0]} × {size[1]} pixels (height × width), expected "
-        f"{expected[0]} × {expected[1]} as in {rgb.parent.name}/{rgb.name}: {remedy}"
+        f"{expected[0]} × {expected[1]} as in {first.parent.name}/{first.name}: {remedy}"
     )

@@ -90,6 +90,11 @@ class BaseModule(LightningModule, ABC):
         self.latest_scores: dict[str, dict[str, float]] = {}
         self._metrics_of: dict[str, Metric | MetricCollection] = {}
 
+    @property
+    def modalities(self) -> Sequence[str]:
+        """Which of `rgb` and `depth` the network reads; both, if it does not say."""
+        return getattr(self.network, "modalities", ("rgb", "depth"))
+
     @abstractmethod
     def compute_loss(self, batch: Mapping[str, Any]) -> Tensor:
         """Return the loss of a training batch, a scalar."""

@@ -12,9 +12,9 @@ from scipy.ndimage import binary_erosion
 from datamodules.check.data_report import DataReport, DatasetReport
 from datamodules.contact_page import PageRow, draw_page, tile_size
 from datamodules.errors import DataError
-from datamodules.reading.dataset_folder import PairedFiles
 from datamodules.reading.depth_maps import ImageReader
 from datamodules.reading.image_files import read_mask, read_rgb
+from datamodules.reading.pair_files import PairedFiles
 
 _OUTLINE_COLOUR = (255, 40, 40)
 # Depth and thermal images alike, as they are stored.
@@ -49,19 +49,20 @@ def _rows(report: DatasetReport, count: int) -> Iterator[PageRow]:
 
 
 def _tiles(report: DatasetReport, sample: PairedFiles) -> dict[str, Image.Image | None]:
-    assert sample.mask is not None
+    assert sample.rgb is not None and sample.depth is not None and sample.mask is not None
+    in_rgb = sample.depth == sample.rgb
     rgb = _fit_or_none(sample.rgb, lambda path: read_rgb(path).permute(1, 2, 0).numpy())
     mask = _fit_or_none(sample.mask, lambda path: _to_bytes(read_mask(path)[0].numpy()))
     inverted = report.declared_near == "dark"
-    depth = _fit_or_none(sample.depth, lambda path: _read_second_modality(path, inverted))
+    depth = _fit_or_none(sample.depth, lambda path: _read_second_modality(path, inverted, in_rgb))
     outlined = None
     if rgb is not None and mask is not None and rgb.size == mask.size:
         outlined = _outline(rgb, np.asarray(mask.convert("L")) > 127)
     return {"RGB": rgb, "Second modality": depth, "Mask": mask, "Mask on RGB": outlined}
 
 
-def _read_second_modality(path: Path, inverted: bool) -> NDArray[np.uint8]:
-    values = _read_any(path, "").mean(0).numpy()
+def _read_second_modality(path: Path, inverted: bool, in_rgb: bool) -> NDArray[np.uint8]:
+    values = _read_any(path, "", in_fourth_channel=in_rgb).mean(0).numpy()
     return _to_bytes(1 - values if inverted else values)
 
 

@@ -15,9 +15,20 @@ from datamodules.check.find_datasets import FoundDataset, find_datasets
 from datamodules.check.finding import Finding
 from datamodules.check.inspect_sample import Inspection, inspect_sample
 from datamodules.check.pair_folder import pair_folder
-from datamodules.check.polarity import Polarity, estimate_polarity
+from datamodules.check.polarity import Polarity, combine, estimate_polarity
+from datamodules.check.set_findings import (
+    check_count,
+    check_outliers,
+    check_polarity,
+    check_shift,
+    expected_counts,
+    merge_alike,
+)
+from datamodules.check.shift import MAX_VOTES, Shift, estimate_shift
 from datamodules.errors import DataError
-from datamodules.reading.dataset_folder import PairedFiles, show
+from datamodules.reading.dataset_folder import show
+from datamodules.reading.layout import describe_folders
+from datamodules.reading.pair_files import PairedFiles
 
 Track = Callable[[Iterable[Inspection], int], Iterable[Inspection]]
 
@@ -29,32 +40,30 @@ class DatasetReport:
     Attributes:
         dataset: which one, and what the catalogue knows of it.
         samples: its complete samples.
+        is_depth: whether the second modality is depth, and not thermal or unknown.
         declared_near: `bright` or `dark`, of the catalogue or as the data module assumes of others;
             `None` if the catalogue does not know, or the second modality is not depth.
         polarity: as estimated.
+        shift: of the second modality against RGB, as estimated.
         sizes, depth_modes, mask_values: numbers of files of each kind.
         findings: what was found, in the order of the files.
     """
 
     dataset: FoundDataset
     samples: list[PairedFiles]
+    is_depth: bool
     declared_near: str | None
     polarity: Polarity
+    shift: Shift
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     depth_modes: Counter[str] = field(default_factory=Counter)
     mask_values: Counter[str] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
 
     @property
-    def is_depth(self) -> bool:
-        """Whether the second modality is depth, and not thermal."""
-        return _is_depth(self.dataset)
-
-    @property
     def expected_counts(self) -> tuple[int, ...]:
         """Numbers of pairs that the catalogue expects, the usual one first; may be empty."""
-        entry, split = self.dataset.entry, self.dataset.split
-        return entry.counts.get(split, ()) if entry and split else ()
+        return expected_counts(self.dataset)
 
 
 @dataclass
@@ -91,15 +100,18 @@ def check_root(root: Path, num_workers: int = 0, track: Track | None = None) -> 
     datasets, other_findings = find_datasets(root)
     if not datasets and not other_findings:
         raise DataError(
-            f"{show(root)}: no data set found; expected folders that hold RGB, depth and GT (or an "
-            "alias of each), at any depth: check that the data was unpacked here"
+            f"{show(root)}: no data set found; expected folders that hold RGB, depth and GT (or "
+            "another name of each), at any depth, or files of one folder that end in _depth and "
+            f"_gt: check that the data was unpacked here, and rename it. {describe_folders(root)}"
         )
     paired = [pair_folder(dataset) for dataset in datasets]
-    jobs = [
-        (dataset.label, sample, _is_depth(dataset))
-        for dataset, (samples, _) in zip(datasets, paired, strict=True)
-        for sample in samples
-    ]
+    jobs = []
+    for dataset, (samples, _) in zip(datasets, paired, strict=True):
+        is_depth, every = _is_depth(dataset, samples), len(samples) // MAX_VOTES + 1
+        jobs += [
+            (dataset.label, sample, is_depth, number % every == 0)
+            for number, sample in enumerate(samples)
+        ]
     with _mapper(num_workers) as mapper:
         results = mapper(inspect_sample, *zip(*jobs, strict=True)) if jobs else []
         inspections = list(track(results, len(jobs)) if track else results)
@@ -112,10 +124,11 @@ def check_root(root: Path, num_workers: int = 0, track: Track | None = None) -> 
     return DataReport(root, reports, other_findings)
 
 
-def _is_depth(dataset: FoundDataset) -> bool:
+def _is_depth(dataset: FoundDataset, samples: list[PairedFiles]) -> bool:
     if dataset.entry is not None:
         return dataset.entry.second_modality == "depth"
-    return all("depth" in path.name.lower() for path in dataset.subfolders["depth"])
+    # Of a fourth channel, nobody knows.
+    return dataset.second_modality == "depth" and not any(s.depth == s.rgb for s in samples)
 
 
 @contextmanager
@@ -138,56 +151,26 @@ def _report_on(
     inspections: list[Inspection],
 ) -> DatasetReport:
     near = "bright" if dataset.entry is None else dataset.entry.near
-    votes = [i.separation for i in inspections if i.separation is not None]
+    is_depth = _is_depth(dataset, samples)
+    votes = [[i.separation for i in inspections], [i.ground_slope for i in inspections]]
+    cues = [estimate_polarity([vote for vote in each if vote is not None]) for each in votes]
+    shift = estimate_shift([i.shift_scores for i in inspections if i.shift_scores is not None])
     report = DatasetReport(
-        dataset, samples, near if _is_depth(dataset) else None, estimate_polarity(votes)
+        dataset, samples, is_depth, near if is_depth else None, combine(*cues), shift
     )
     report.sizes.update(i.size for i in inspections if i.size)
     report.depth_modes.update(i.depth_mode for i in inspections if i.depth_mode)
     report.mask_values.update(i.mask_values for i in inspections if i.mask_values)
-    report.findings += _check_count(report)
+    report.findings += check_count(dataset, len(samples))
     report.findings += findings
-    report.findings += [finding for i in inspections for finding in i.findings]
-    report.findings += _check_polarity(report)
+    report.findings += merge_alike(inspections)
+    outliers = [(s.depth, i.outliers) for s, i in zip(samples, inspections, strict=True)]
+    zeros_are_holes = any(mode != "8-bit" for mode in report.depth_modes)
+    report.findings += check_outliers(dataset, is_depth, zeros_are_holes, outliers)
+    if is_depth:
+        report.findings += check_polarity(dataset, report.polarity, near)
+    report.findings += check_shift(dataset, shift)
     return report
-
-
-def _check_count(report: DatasetReport) -> list[Finding]:
-    dataset, expected, count = report.dataset, report.expected_counts, len(report.samples)
-    if not expected or count == expected[0]:
-        return []
-    known = count in expected
-    others = f" ({', '.join(map(str, expected[1:]))} in other copies)" if expected[1:] else ""
-    message = (
-        f"{show(dataset.folder)}: {count} complete pairs, {expected[0]} in {dataset.entry.name}"  # type: ignore[union-attr]
-        f" {dataset.split}{others}: "
-        + (
-            "scores are comparable with those on as many pairs only"
-            if known
-            else "complete it; scores on a part of it are not comparable"
-        )
-    )
-    return [Finding(dataset.label, "count", message, is_error=not known)]
-
-
-def _check_polarity(report: DatasetReport) -> list[Finding]:
-    dataset, polarity, declared = report.dataset, report.polarity, report.declared_near
-    if polarity.near is None or declared is None or polarity.near == declared:
-        return []
-    source = "what the catalogue says"
-    if not dataset.entry:
-        source = "assumed of data sets not in the catalogue"
-    remedy = (
-        f"add {dataset.name} to --data.near_dark_sets (which replaces its default)"
-        if polarity.near == "dark"
-        else f"give --data.near_dark_sets without {dataset.name}"
-    )
-    message = (
-        f"{show(dataset.subfolders['depth'][0])}: near is {polarity.near} in these depth maps "
-        f"(confidence {polarity.confidence:.3f}, {polarity.num_votes} images), but {declared} is "
-        f"{source}: look at the contact sheet, then {remedy}, or invert the files"
-    )
-    return [Finding(dataset.label, "polarity", message)]
 
 
 def _report_duplicates(

@@ -1,27 +1,16 @@
 """Find the data sets below a folder, whatever their folders are called."""
 
 import os
-import re
 from pathlib import Path
 from typing import NamedTuple
 
-from datamodules.catalogue import CatalogueEntry, find_entry
+from datamodules.catalogue import CatalogueEntry, find_entry, find_split
 from datamodules.check.finding import Finding
 from datamodules.errors import DataError
-from datamodules.reading.dataset_folder import (
-    DEPTH_FOLDERS,
-    MASK_FOLDERS,
-    RGB_FOLDERS,
-    THERMAL_FOLDERS,
-    list_folder,
-    show,
-)
+from datamodules.reading.dataset_folder import list_folder, show
+from datamodules.reading.layout import SECOND_MODALITIES, Layout, find_layouts
 
-# Names in use for the folder of thermal images.
-_KINDS = {"rgb": RGB_FOLDERS, "depth": DEPTH_FOLDERS + THERMAL_FOLDERS, "mask": MASK_FOLDERS}
-_SPLIT = re.compile(r"(?:^|[-_ ])(train|test)(?:ing)?[-_ ]?(?:set|data)?$", re.I)
 _DEEPEST = 50  # of folders below the root
-_SHORT_SPLIT = re.compile(r"[-_ ](tr|te)$", re.I)
 
 
 class FoundDataset(NamedTuple):
@@ -31,9 +20,9 @@ class FoundDataset(NamedTuple):
         label: its path below the root, `.` for the root itself.
         folder: its folder.
         name: its name: the last part of the path that is not merely `train` or `test`.
-        split: `train` or `test`, by its path or else by the catalogue; `None` if neither tells.
+        split: `train`, `test` or `val`, by its path or else by the catalogue, or `None`.
         entry: what the catalogue knows of it.
-        subfolders: candidates for the folders `rgb`, `depth` and `mask`; one each, if all is well.
+        layout: where its images lie.
     """
 
     label: str
@@ -41,14 +30,22 @@ class FoundDataset(NamedTuple):
     name: str
     split: str | None
     entry: CatalogueEntry | None
-    subfolders: dict[str, list[Path]]
+    layout: Layout
+
+    @property
+    def second_modality(self) -> str:
+        """What lies beside RGB: as the catalogue says, or else as the folders do."""
+        order: tuple[str, ...] = SECOND_MODALITIES
+        if self.entry:
+            order = (self.entry.second_modality, *order)
+        return next((role for role in order if role in self.layout.sources), order[0])
 
 
 def find_datasets(root: Path) -> tuple[list[FoundDataset], list[Finding]]:
     """Walk a folder, following each link once, and return its data sets and what hinders the walk.
 
-    A data set is a folder with at least two of the three folders of images, or one of them if the
-    catalogue knows its name.
+    A data set has at least two of RGB, a second modality and masks, in any layout that
+    `find_layouts` knows, or one of them if the catalogue knows its name.
 
     Raises:
         DataError: the root is no folder that can be read.
@@ -58,7 +55,7 @@ def find_datasets(root: Path) -> tuple[list[FoundDataset], list[Finding]]:
     datasets: list[FoundDataset] = []
     findings: list[Finding] = []
     _walk(root, root, set(), datasets, findings)
-    return sorted(datasets), findings
+    return sorted(datasets, key=lambda dataset: dataset.label), findings
 
 
 def _walk(
@@ -89,20 +86,18 @@ def _walk(
             raise
         findings.append(Finding(show(folder.relative_to(root)), "unreadable", str(error)))
         return True
-    name, split = _name_and_split(root, folder)
-    entry = find_entry(name)
-    subfolders = {
-        kind: [path for path in entries if path.name in aliases and os.path.isdir(path)]
-        for kind, aliases in _KINDS.items()
-    }
-    num_kinds = sum(bool(paths) for paths in subfolders.values())
-    holds_dataset = num_kinds >= 2 or (num_kinds == 1 and entry is not None)
-    if holds_dataset:
-        if split is None and entry is not None and set(entry.counts) == {"test"}:
-            split = "test"
-        label = show(folder.relative_to(root))
-        datasets.append(FoundDataset(label, folder, name, split, entry, subfolders))
-    of_images = {path for paths in subfolders.values() for path in paths}
+    of_images: set[Path] = set()
+    for part, layout in find_layouts(folder).items():
+        name, split = _name_and_split(root, folder / part)
+        entry = find_entry(name)
+        if layout.num_kinds >= 2 or (layout.num_kinds == 1 and entry is not None):
+            if split is None and entry is not None and set(entry.counts) == {"test"}:
+                split = "test"
+            label = show((folder / part).relative_to(root))
+            datasets.append(FoundDataset(label, folder / part, name, split, entry, layout))
+            sources = [path for paths in layout.sources.values() for path in paths]
+            of_images |= {path if path.parent == folder else path.parent for path in sources}
+    holds_dataset = bool(of_images)
     for path in entries:
         hidden = path.name.startswith(".") or path.name == "__MACOSX"
         if not hidden and path not in of_images and os.path.isdir(path):
@@ -110,6 +105,7 @@ def _walk(
         elif path.is_symlink() and not path.exists():
             message = f"{show(path)}: a link that cannot be followed: mend or remove it"
             findings.append(Finding("", "link", message))
+    entry = find_entry(_name_and_split(root, folder)[0])
     if not holds_dataset and entry is not None:
         message = (
             f"{show(folder)}: named like the data set {entry.name}, but holds none, expected the "
@@ -124,9 +120,9 @@ def _name_and_split(root: Path, folder: Path) -> tuple[str, str | None]:
     parts = [os.path.basename(os.path.abspath(root)), *folder.relative_to(root).parts]
     split, name = None, ""
     for part in reversed(parts):
-        match = _SPLIT.search(part) or _SHORT_SPLIT.search(part)
+        match = find_split(part)
         if match and split is None:
-            split = "train" if match[1].lower().startswith("tr") else "test"
+            split = {"tr": "train", "te": "test", "va": "val"}[match[1].lower()[:2]]
         if not name and not (match and match.start() == 0):
             name = part
     return name or parts[-1], split

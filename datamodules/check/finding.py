@@ -15,9 +15,11 @@ class Finding(NamedTuple):
         kind: a word for what is wrong, such as `unreadable`, `size` or `polarity`.
         message: names the file, says what is wrong with it and what to do; one line.
         is_error: whether it must be mended; what was only noticed is handled as the message says.
+        files: all that it is about, where the message names the first of many only.
     """
 
     dataset: str
     kind: str
     message: str
     is_error: bool = True
+    files: tuple[str, ...] = ()

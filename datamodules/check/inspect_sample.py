@@ -11,12 +11,14 @@ from torch import Tensor
 
 from datamodules.check.duplicates import Fingerprint, fingerprint
 from datamodules.check.finding import Finding, Report
-from datamodules.check.polarity import separation
+from datamodules.check.polarity import ground_slope, separation
+from datamodules.check.shift import shift_scores
 from datamodules.errors import DataError
-from datamodules.reading.dataset_folder import PairedFiles
 from datamodules.reading.depth_maps import DepthReader, ImageReader
+from datamodules.reading.depth_outliers import Outliers
 from datamodules.reading.image_files import read_mask, read_rgb
 from datamodules.reading.open_image import exif_orientation, open_image, read_size
+from datamodules.reading.pair_files import PairedFiles
 from datamodules.rgbd_saliency_dataset import describe_size
 
 # A mask inside the other way round reaches most of the border; few objects do.
@@ -32,7 +34,9 @@ class Inspection(NamedTuple):
         size: `(height, width)` of the RGB image, `None` if it cannot be read.
         depth_mode: how depth is stored, such as `8-bit` or `16-bit`; empty if it cannot be read.
         mask_values: `0, 255`, `0, 1`, or `soft` for others; empty if it cannot be read.
-        separation: see `polarity.separation`; `None` if the sample cannot tell.
+        separation, ground_slope: see `polarity`; `None` if the sample cannot tell.
+        outliers: of the second modality, that spoil its range.
+        shift_scores: see `shift`; `None` if the sample was not asked or cannot tell.
         fingerprint: of the RGB image, `None` if it cannot be read.
     """
 
@@ -42,10 +46,15 @@ class Inspection(NamedTuple):
     depth_mode: str
     mask_values: str
     separation: float | None
+    ground_slope: float | None
+    outliers: Outliers | None
+    shift_scores: NDArray[np.float32] | None
     fingerprint: Fingerprint | None
 
 
-def inspect_sample(label: str, sample: PairedFiles, is_depth: bool) -> Inspection:
+def inspect_sample(
+    label: str, sample: PairedFiles, is_depth: bool, asks_for_shift: bool
+) -> Inspection:
     """Read the three files as a data module does, and more closely.
 
     Args:
@@ -53,6 +62,7 @@ def inspect_sample(label: str, sample: PairedFiles, is_depth: bool) -> Inspectio
         sample: the files; the mask is not `None`.
         is_depth: whether the second modality is depth; otherwise it may be constant nowhere but
             is not asked for polarity.
+        asks_for_shift: whether to tell the shift of the second modality.
     """
     findings: list[Finding] = []
 
@@ -68,10 +78,18 @@ def inspect_sample(label: str, sample: PairedFiles, is_depth: bool) -> Inspectio
             report(kind, str(error))
             return None
 
-    assert sample.mask is not None
+    assert sample.rgb is not None and sample.depth is not None and sample.mask is not None
     rgb = attempt(read_rgb, sample.rgb)
     read_second = DepthReader(near_dark_sets=()) if is_depth else ImageReader(channels=3)
-    depth = attempt(lambda path: read_second(path, ""), sample.depth)
+    outliers = None
+
+    def read_depth(path: Path) -> Tensor:
+        nonlocal outliers
+        values = read_second.read_stored(path, "", None, path == sample.rgb)
+        outliers = read_second.find_outliers(values, "")
+        return read_second.scale(values, "")
+
+    depth = attempt(read_depth, sample.depth)
     mask = attempt(read_mask, sample.mask)
     for path, image in ((sample.rgb, rgb), (sample.depth, depth), (sample.mask, mask)):
         if image is not None:
@@ -91,14 +109,29 @@ def inspect_sample(label: str, sample: PairedFiles, is_depth: bool) -> Inspectio
     if mask is not None:
         mask_values = _mask_values(sample.mask)
         _check_mask(sample.mask, mask[0].numpy(), report)
-    share = None
-    if is_depth and depth is not None and mask is not None and depth.shape == mask.shape:
-        share = separation(depth[0].numpy(), mask[0].numpy())
-    print_ = None
+    share = slope = print_ = scores = None
+    if is_depth and depth is not None:
+        object_ = None if mask is None or depth.shape != mask.shape else mask[0].numpy()
+        slope = ground_slope(depth[0].numpy(), object_)
+        share = None if object_ is None else separation(depth[0].numpy(), object_)
     if rgb is not None:
-        print_ = fingerprint(Image.fromarray(rgb.permute(1, 2, 0).numpy()))
+        photograph = Image.fromarray(rgb.permute(1, 2, 0).numpy())
+        print_ = fingerprint(photograph)
+        if asks_for_shift and depth is not None and depth.shape[1:] == rgb.shape[1:]:
+            scores = shift_scores(np.asarray(photograph.convert("L")), depth.mean(0).numpy())
     depth_mode = "" if depth is None else _depth_mode(sample.depth)
-    return Inspection(sample.name, findings, size, depth_mode, mask_values, share, print_)
+    return Inspection(
+        sample.name,
+        findings,
+        size,
+        depth_mode,
+        mask_values,
+        share,
+        slope,
+        outliers,
+        scores,
+        print_,
+    )
 
 
 def _check_container(path: Path, report: Report) -> None:
@@ -163,4 +196,5 @@ def _mask_values(path: Path) -> str:
 def _depth_mode(path: Path) -> str:
     with open_image(path, header_only=True) as image:
         names = {"1": "1-bit", "L": "8-bit", "I": "32-bit", "F": "float"}
-        return "16-bit" if image.mode.startswith("I;16") else names.get(image.mode, image.mode)
+        is_wide = image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM")
+        return "16-bit" if is_wide else names.get(image.mode, image.mode)

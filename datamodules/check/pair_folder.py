@@ -7,18 +7,9 @@ from pathlib import Path
 from datamodules.check.find_datasets import FoundDataset
 from datamodules.check.finding import Finding, Report
 from datamodules.errors import DataError
-from datamodules.reading.dataset_folder import (
-    ImageFolder,
-    PairedFiles,
-    describe_ambiguous,
-    find_near_miss,
-    list_folder,
-    list_problems,
-    read_image_folder,
-    show,
-)
-
-_NAMES = {"rgb": "RGB", "depth": "depth", "mask": "GT"}
+from datamodules.reading.dataset_folder import ImageFolder, shorten, show
+from datamodules.reading.layout import read_source
+from datamodules.reading.pair_files import PairedFiles, pair_images
 
 
 def pair_folder(dataset: FoundDataset) -> tuple[list[PairedFiles], list[Finding]]:
@@ -28,59 +19,39 @@ def pair_folder(dataset: FoundDataset) -> tuple[list[PairedFiles], list[Finding]
     def report(kind: str, message: str, is_error: bool = True) -> None:
         findings.append(Finding(dataset.label, kind, message, is_error))
 
-    files: dict[str, dict[str, Path]] = {}
-    folders: dict[str, Path] = {}
-    for kind, candidates in dataset.subfolders.items():
-        if len(candidates) != 1:
-            message = f"{show(dataset.folder)}: no folder {_NAMES[kind]}, nor an alias: "
-            message += "add or rename it"
-            if names := [path.name for path in candidates]:
-                message = describe_ambiguous(dataset.folder, _NAMES[kind], names)
-            report("folder", message)
-            continue
-        folders[kind] = candidates[0]
-        try:
-            listing = read_image_folder(candidates[0])
-        except DataError as error:
-            report("unreadable", str(error))
-            continue
-        _report_listing(candidates[0], listing, report)
-        files[kind] = {stem: paths[0] for stem, paths in listing.images.items() if paths}
-    stems = sorted(set().union(*files.values())) if files else []
-    for kind, paths in files.items():
-        # Where a whole folder is missing or empty, that was said already.
-        if not paths:
-            continue
-        entries = list_folder(folders[kind])
-        for stem in stems:
-            if stem not in paths:
-                near_miss = find_near_miss(stem, entries)
-                partner = next(other[stem] for other in files.values() if stem in other)
-                report(
-                    "unpaired",
-                    f"{partner}: no file of this stem in {folders[kind].name}/"
-                    f"{f' ({near_miss})' if near_miss else ''}: add it, or remove its partners",
-                )
-    if files.keys() != _NAMES.keys():
-        return [], findings
-    complete = [stem for stem in stems if all(stem in paths for paths in files.values())]
-    samples = [
-        PairedFiles(dataset.name, stem, *(files[kind][stem] for kind in _NAMES))
-        for stem in complete
-    ]
+    samples, problems = pair_images(
+        dataset.name, dataset.layout, second_modality=dataset.second_modality
+    )
+    findings += [Finding(dataset.label, *problem[:2], files=problem.files) for problem in problems]
+    seen: set[Path] = set()
+    for role in ("rgb", dataset.second_modality, "mask"):
+        for source in dataset.layout.sources.get(role, []):
+            try:
+                listing = read_source(dataset.layout, role, source)
+            except DataError:
+                continue  # which pairing has said
+            _report_listing(source, listing, report, names_only=source in seen)
+            seen.add(source)
+    if samples and samples[0].rgb == samples[0].depth:
+        report(
+            "content",
+            f"{show(dataset.folder)}: no images of a second modality; it is read from the fourth "
+            "channel of the RGB images: nothing to do, if that is what the channel holds",
+            False,
+        )
     return samples, findings
 
 
-def _report_listing(folder: Path, listing: ImageFolder, report: Report) -> None:
-    for kind, message in list_problems(folder, listing):
-        report(kind, message)
-    for path in listing.ignored:
-        report("ignored", f"{show(path)}: not of an accepted format, ignored: move it away", False)
-    if listing.hidden:
-        names = ", ".join(show(path.name) for path in listing.hidden[:3])
-        more = f" and {len(listing.hidden) - 3} more" if len(listing.hidden) > 3 else ""
-        message = f"{folder}: hidden files ({names}{more}) ignored: nothing to do"
-        report("ignored", message, False)
+def _report_listing(folder: Path, listing: ImageFolder, report: Report, names_only: bool) -> None:
+    if not names_only:
+        for path in listing.ignored:
+            report(
+                "ignored", f"{show(path)}: not of an accepted format, ignored: move it away", False
+            )
+        if listing.hidden:
+            names = shorten([show(path.name) for path in listing.hidden])
+            message = f"{folder}: hidden files ({names}) ignored: nothing to do"
+            report("ignored", message, False)
     folded = Counter(stem.casefold() for stem in listing.images)
     for stem, paths in listing.images.items():
         if folded[stem.casefold()] > 1:

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from datamodules.catalogue import is_near_dark
 from datamodules.reading.decoded_image_cache import DecodedImageCache, read_through
-from datamodules.reading.image_files import read_values
+from datamodules.reading.depth_outliers import Outliers, find_outliers
+from datamodules.reading.image_files import read_fourth_channel, read_values
 from mutualformer.errors import UserError
 
 InvalidDepth = Literal["auto", "none", "zero", "max", "both"]
@@ -66,8 +67,20 @@ class DepthReader:
         self.depth_range = depth_range
         self.channels = 1
 
-    def __call__(self, path: Path, dataset: str, cache: DecodedImageCache | None = None) -> Tensor:
+    def __call__(
+        self,
+        path: Path,
+        dataset: str,
+        cache: DecodedImageCache | None = None,
+        in_fourth_channel: bool = False,
+    ) -> Tensor:
         """Read the map of a sample of a data set, through a cache if there is one.
+
+        Args:
+            path: the file.
+            dataset: name of the data set.
+            cache: keeps decoded files.
+            in_fourth_channel: whether the file holds RGB too.
 
         Returns:
             float32 `(1, H, W)` in [0, 1]; all zeros if no two different depths are left.
@@ -76,10 +89,23 @@ class DepthReader:
             DataError: the file cannot be read, is coloured, or holds values that are not finite
                 where `invalid_depth` is `"none"`.
         """
-        choice = self.invalid_depth
-        if not isinstance(choice, str):
-            choice = choice.get(dataset, "auto")
-        values = read_through(cache, read_values, path, self.channels, choice == "none")
+        return self.scale(self.read_stored(path, dataset, cache, in_fourth_channel), dataset)
+
+    def read_stored(
+        self,
+        path: Path,
+        dataset: str,
+        cache: DecodedImageCache | None = None,
+        in_fourth_channel: bool = False,
+    ) -> NDArray:
+        """Read the stored values of a map, `(channels, H, W)`; arguments and errors as above."""
+        read = read_fourth_channel if in_fourth_channel else read_values
+        must_be_finite = self._choice(dataset) == "none"
+        return read_through(cache, read, path, self.channels, must_be_finite)
+
+    def scale(self, values: NDArray, dataset: str) -> Tensor:
+        """Return what a map of a data set means, of its stored values; as :meth:`__call__`."""
+        choice = self._choice(dataset)
         near_dark = self.is_near_dark(dataset)
         if values.dtype != np.uint8 or len(values) > 1 or choice not in ("auto", "none"):
             return torch.from_numpy(self._normalise(values, choice, near_dark))
@@ -95,6 +121,16 @@ class DepthReader:
         if near_dark and scaled.any():
             scaled = 1.0 - scaled
         return np.where(valid, scaled, 0.0).astype(np.float32)
+
+    def find_outliers(self, values: NDArray, dataset: str) -> Outliers | None:
+        """Return which stored values of a map spoil its range, if any do."""
+        if self.depth_range is not None:
+            return None
+        return find_outliers(values, _valid_pixels(values, self._choice(dataset)))
+
+    def _choice(self, dataset: str) -> InvalidDepth:
+        choice = self.invalid_depth
+        return choice if isinstance(choice, str) else choice.get(dataset, "auto")
 
     def is_near_dark(self, dataset: str) -> bool:
         """Return whether the maps of a data set store near as dark."""

@@ -86,6 +86,36 @@ def read_values(path: Path, channels: int = 1, must_be_finite: bool = True) -> N
     return values
 
 
+def holds_fourth_channel(path: Path) -> bool:
+    """Return whether a file holds RGB and a fourth channel that is an image, as thermal is.
+
+    A channel of one or two values is transparency. What cannot be read holds none.
+    """
+    try:
+        with open_image(path) as image:
+            return (
+                image.mode in ("RGBA", "RGBX")
+                and len(np.unique(np.asarray(image.getchannel(3)))) > 2
+            )
+    except DataError:
+        return False
+
+
+def read_fourth_channel(path: Path, channels: int = 1, must_be_finite: bool = True) -> NDArray:
+    """Read what lies beside RGB in a file of four channels; as `read_values`.
+
+    Raises:
+        DataError: the file cannot be read, or has no fourth channel.
+    """
+    with open_image(path) as image:
+        if image.mode not in ("RGBA", "RGBX"):
+            raise DataError(
+                f"{path}: {len(image.getbands())} channel(s), expected four as in the other "
+                "images, the fourth being the second modality: add it, or remove the sample"
+            )
+        return np.repeat(np.asarray(image.getchannel(3))[None], channels, axis=0)
+
+
 def _grey_levels(path: Path, image: Image.Image, remedy: str) -> NDArray[np.uint8]:
     if image.mode not in ("1", "L", "LA"):
         bands = (image if image.mode == "RGB" else image.convert("RGB")).split()

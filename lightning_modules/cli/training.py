@@ -210,6 +210,9 @@ class MutualFormerCLI(LightningCLI):
             # Lightning asks the model too late under FSDP, when it has loaded the weights.
             self.model.on_load_checkpoint(self._checkpoint)
             self._checkpoint = None  # Lightning reads it anew: two at once may be much
+        if isinstance(self.datamodule, PairedModalityDataModule):
+            # The trainer, which knows the model later, does not know it yet.
+            self.datamodule.modalities = self.model.modalities
         self.datamodule.setup(self.subcommand)
         if self.subcommand == "fit" and isinstance(self.datamodule, PairedModalityDataModule):
             with torch.random.fork_rng(devices=[]):

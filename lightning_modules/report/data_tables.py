@@ -44,7 +44,7 @@ def check_table(report: "DataReport") -> Table:
     """Return a table with one row per data set."""
     table = _table(
         *("Data set", "Catalogue", "Split", "Pairs", "Expected", "Sizes (H × W)", "Depth", "Mask"),
-        *("Near: declared", "Near: estimated", "Errors", "Notices"),
+        *("Near: declared", "Near: estimated", "Shift (px)", "Errors", "Notices"),
     )
     for seen in report.datasets:
         entry = seen.dataset.entry
@@ -61,6 +61,7 @@ def check_table(report: "DataReport") -> Table:
             _kinds(seen.mask_values.items()),
             seen.declared_near or ("unknown" if seen.is_depth else "–"),
             _estimate(seen),
+            _shift(seen),
             str(num_errors),
             str(len(seen.findings) - num_errors),
         )
@@ -86,6 +87,7 @@ def check_json(report: "DataReport") -> str:
                     "mask_values": dict(seen.mask_values),
                     "declared_near": seen.declared_near,
                     "estimated_near": seen.polarity._asdict() if seen.is_depth else None,
+                    "estimated_shift": seen.shift._asdict(),
                 }
                 for seen in report.datasets
             ],
@@ -135,7 +137,15 @@ def _estimate(seen: "DatasetReport") -> str:
     if not seen.is_depth:
         return "–"
     polarity = seen.polarity
-    return f"{polarity.near or 'unsure'} ({polarity.confidence:.3f}, {polarity.num_votes} images)"
+    about = f"{polarity.confidence:.3f}, {polarity.rests_on}, {polarity.num_votes} images"
+    return f"{polarity.near or 'unsure'} ({about})"
+
+
+def _shift(seen: "DatasetReport") -> str:
+    shift = seen.shift
+    if shift.right is None:
+        return "unsure" if shift.num_votes else "–"
+    return "none" if (shift.right, shift.down) == (0, 0) else f"{shift.right:+}, {shift.down:+}"
 
 
 def _json(content: object) -> str:

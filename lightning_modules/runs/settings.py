@@ -35,6 +35,8 @@ _WITHOUT_EFFECT = {
     "model.non_finite_loss",
     "trainer.num_sanity_val_steps",
     # what is shown, logged or written beside the scores
+    "data.predict_depth",
+    "data.predict_rgb",
     "data.predict_root",
     "trainer.enable_autolog_hparams",
     "trainer.enable_model_summary",

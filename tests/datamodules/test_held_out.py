@@ -1,7 +1,7 @@
 import pytest
 
 from datamodules.held_out import split_held_out
-from datamodules.reading.dataset_folder import pair_files
+from datamodules.reading.pair_files import pair_files
 
 STEMS = tuple(f"image_{number:02d}" for number in range(40))
 # Those whose sha256 of "NLPR/image_00" and so on, read as a fraction, is below 0.2.
