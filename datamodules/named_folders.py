@@ -6,7 +6,7 @@ from pathlib import Path
 
 from datamodules.catalogue import find_entry, find_split, named_training_sets
 from datamodules.errors import DataError
-from datamodules.reading.roles import read_name
+from datamodules.reading.roles import OUR_NAMES
 from mutualformer.errors import UserError
 
 
@@ -26,14 +26,15 @@ def name_of(folder: str | Path) -> str:
     return path.name
 
 
-def name_of_owner(file: str | Path) -> str:
-    """Return the name of the data set that a file lies in.
+def name_of_owner(*files: str | Path) -> str:
+    """Return the name of the data set that the files of a pair lie in.
 
-    >>> name_of_owner("DES/RGB/1.jpg"), name_of_owner("photos/1.jpg")
+    >>> name_of_owner("DES/RGB/1.jpg", "DES/depth/1.bmp"), name_of_owner("photos/1.jpg")
     ('DES', 'photos')
     """
-    folder = Path(os.path.abspath(file)).parent
-    return name_of(folder.parent if read_name(folder.name) else folder)
+    folders = [Path(os.path.abspath(file)).parent for file in files]
+    of_a_role = folders[0].name.lower() in {name.lower() for name in OUR_NAMES.values()}
+    return name_of(folders[0].parent if of_a_role or len(set(folders)) > 1 else folders[0])
 
 
 def named_training_set(

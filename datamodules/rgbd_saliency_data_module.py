@@ -194,9 +194,9 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
         for name in self.modalities:
             if name not in files:
                 raise not_given(f"predict_{name}", "FILE")
-        first = files[self.modalities[0]]
+        paths = [files[name] for name in self.modalities]
         rgb, depth = (files[x] if x in self.modalities else None for x in ("rgb", "depth"))
-        return [PairedFiles(name_of_owner(first), first.stem, rgb, depth, None)]
+        return [PairedFiles(name_of_owner(*paths), paths[0].stem, rgb, depth, None)]
 
     def _check_names(self, parameter: str, names: Iterable[str]) -> None:
         """Refuse the name of a data set that is not in use: what it says would be lost."""
@@ -204,7 +204,8 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
         used = {name_of(self.root / folder) for folder in folders}
         if self.predict_root is not None:
             used.add(name_of(Path(self.predict_root).resolve()))
-        used |= {name_of_owner(file) for file in self.predict_files.values() if file is not None}
+        if files := [file for file in self.predict_files.values() if file is not None]:
+            used.add(name_of_owner(*files))
         for name in set(names) - used:
             entry = find_entry(name)
             other_name = next((each for each in used if entry and find_entry(each) == entry), None)

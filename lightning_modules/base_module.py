@@ -110,8 +110,8 @@ class BaseModule(LightningModule, ABC):
             batch: of any stage.
             outputs: of the step that it went through; None in training.
         """
-        heading = as_heading(second_modality(self.trainer))
-        return {"RGB": batch["rgb"], heading: batch["depth"]}
+        headings = {"rgb": "RGB", "depth": as_heading(second_modality(self.trainer))}
+        return {headings[name]: batch[name] for name in self.modalities}
 
     def prediction_image(
         self, outputs: Any, index: int, size: tuple[int, int]

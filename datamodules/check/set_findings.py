@@ -24,7 +24,9 @@ def merge_alike(inspections: Sequence[Inspection]) -> list[Finding]:
     groups: dict[tuple[str, str], list[Finding]] = {}
     for inspection in inspections:
         for finding in inspection.findings:
-            text = re.sub(r"\d+", "", finding.message.replace(inspection.name, ""))
+            # The same but for names of files and numbers.
+            names = re.escape(inspection.name) + r"\.\w+"
+            text = re.sub(rf"(?<!\w){names}|\d+", "", finding.message)
             groups.setdefault((finding.kind, text), []).append(finding)
     merged = []
     for group in groups.values():

@@ -137,8 +137,7 @@ def _estimate(seen: "DatasetReport") -> str:
     if not seen.is_depth:
         return "–"
     polarity = seen.polarity
-    about = f"{polarity.confidence:.3f}, {polarity.rests_on}, {polarity.num_votes} images"
-    return f"{polarity.near or 'unsure'} ({about})"
+    return f"{polarity.near or 'unsure'} ({polarity.confidence:.3f}, {polarity.num_votes} images)"
 
 
 def _shift(seen: "DatasetReport") -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mutualformer import MutualFormerNetwork
 from mutualformer.errors import UserError
 
 TOLERANCE = 1e-4
@@ -20,6 +21,8 @@ def write_onnx(
     network: nn.Module, path: Path, image_size: int, depth_channels: int | None = None
 ) -> dict[str, Any]:
     """Write a network as a graph from `rgb` and `depth` to `logits`, of any batch size.
+
+    Of a fusion that reads one of them, the graph takes that one alone.
 
     Cross-diffusion keeps its N × N affinities there, for ONNX has no loop over blocks, but needs
     no N × N × N product.
@@ -40,15 +43,21 @@ def write_onnx(
     if depth_channels is None:
         depth_channels = getattr(network, "depth_channels", 1)
     batch = torch.export.Dim("batch")
+    images = _random_images(network, _TRACED_BATCH, image_size, depth_channels)
+    arguments: dict[str, Any] = {
+        "args": tuple(images.values()),
+        "dynamic_shapes": tuple({0: batch} for _ in images),
+    }
+    if len(images) == 1:  # which may be the second parameter
+        arguments = {"kwargs": images, "dynamic_shapes": {name: {0: batch} for name in images}}
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # of torch about itself
             logging.getLogger("torch.onnx").setLevel(logging.ERROR)
             exported = torch.onnx.export(
                 network,
-                _random_pair(_TRACED_BATCH, image_size, depth_channels),
-                dynamic_shapes=({0: batch}, {0: batch}),
-                input_names=["rgb", "depth"],
+                **arguments,
+                input_names=list(images),
                 output_names=["logits"],
                 dynamo=True,
                 verbose=False,
@@ -66,7 +75,7 @@ def write_onnx(
         ) from error
     return {
         "file": path.name,
-        "inputs": ["rgb", "depth"],
+        "inputs": list(images),
         "output": "logits",
         "image_size": image_size,
         "opset": exported.model.opset_imports[""],
@@ -88,10 +97,10 @@ def check_onnx(network: nn.Module, path: Path, image_size: int, depth_channels: 
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     largest = 0.0
     for size in _CHECKED_BATCHES:
-        rgb, depth = _random_pair(size, image_size, depth_channels)
+        images = _random_images(network, size, image_size, depth_channels)
         with torch.no_grad():
-            expected = network(rgb, depth)
-        (logits,) = session.run(["logits"], {"rgb": rgb.numpy(), "depth": depth.numpy()})
+            expected = network(*images.values()) if len(images) > 1 else network(**images)
+        (logits,) = session.run(["logits"], {name: x.numpy() for name, x in images.items()})
         difference = float((torch.from_numpy(logits) - expected).abs().max())
         if not difference <= TOLERANCE:  # NaN too
             raise UserError(
@@ -108,8 +117,15 @@ def _encoder_of(network: nn.Module) -> str:
     return f" with encoder {settings['encoder_name']!r}" if "encoder_name" in settings else ""
 
 
-def _random_pair(batch_size: int, image_size: int, depth_channels: int) -> tuple[Tensor, Tensor]:
+def _random_images(
+    network: nn.Module, batch_size: int, image_size: int, depth_channels: int
+) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(batch_size)
-    sizes = [(batch_size, channels, image_size, image_size) for channels in (3, depth_channels)]
-    rgb, depth = (torch.rand(size, generator=generator) for size in sizes)
-    return rgb, depth
+    channels = {"rgb": 3, "depth": depth_channels}
+    images = {
+        name: torch.rand((batch_size, num, image_size, image_size), generator=generator)
+        for name, num in channels.items()
+    }
+    # Another network than ours is called with both, whatever it reads.
+    read = network.modalities if isinstance(network, MutualFormerNetwork) else tuple(images)
+    return {name: images[name] for name in read}

@@ -1,5 +1,7 @@
 """What a network is given: shapes that fit together, and values in the range that it expects."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -9,19 +11,29 @@ from mutualformer.errors import UserError
 _SLACK = 0.01
 
 
-def check_shapes(rgb: Tensor, depth: Tensor, depth_channels: int) -> None:
-    """Refuse images that are no pair.
+def check_shapes(images: Mapping[str, tuple[Tensor | None, int]]) -> dict[str, Tensor]:
+    """Refuse images that do not belong together.
+
+    Args:
+        images: by name, those that are read, each with the number of channels that it should have.
+
+    Returns:
+        The images by name.
 
     Raises:
-        UserError: they are not `(B, 3, H, W)` and `(B, depth_channels, H, W)`.
+        UserError: one is missing, or they are not `(B, channels, H, W)`.
     """
-    size = rgb.shape[-2:]
-    if rgb.shape[1:] != (3, *size) or depth.shape != (rgb.shape[0], depth_channels, *size):
+    given = {name: image for name, (image, _) in images.items() if image is not None}
+    shapes = {name: tuple(image.shape) for name, image in given.items()}
+    batch, _, *size = next(iter(shapes.values()), (0, 0))
+    if shapes != {name: (batch, channels, *size) for name, (_, channels) in images.items()}:
+        found = " and ".join(f"{name} is {shapes.get(name)}" for name in images)
+        expected = " and ".join(f"(B, {channels}, H, W)" for _, channels in images.values())
         raise UserError(
-            f"rgb is {tuple(rgb.shape)} and depth is {tuple(depth.shape)}; "
-            f"expected (B, 3, H, W) and (B, {depth_channels}, H, W): depth_channels of "
-            "the network and of the data must be the same"
+            f"{found}; expected {expected}: depth_channels of the network and of the data must be "
+            "the same"
         )
+    return given
 
 
 def check_range(**images: Tensor) -> None:

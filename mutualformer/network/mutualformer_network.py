@@ -96,7 +96,7 @@ class MutualFormerNetwork(nn.Module):
         check_decoder(decoder_name, decoder_dim)
         if depth_channels not in (1, 3):
             raise UserError(f"depth_channels is {depth_channels}, expected 1 or 3")
-        self.modalities = probe.modalities
+        self.modalities = tuple(probe.modalities)
         self.depth_channels = depth_channels
         self.share_encoder = share_encoder
         widths = {"shared": 3} if share_encoder else {"rgb": 3, "depth": depth_channels}
@@ -196,23 +196,28 @@ class MutualFormerNetwork(nn.Module):
 
     def describe(self) -> dict[str, Any]:
         """Say what is needed to use the trained network, in types of JSON."""
+        sides = ["height", "width"]
+        images = {
+            "rgb": {"shape": ["batch", 3, *sides], "range": [0, 1]},
+            "depth": {
+                "shape": ["batch", self.depth_channels, *sides],
+                "range": [0, 1],
+                "convention": "near = 1, far = 0, no reading = 0",
+            },
+        }
         return {
             "model": type(self).__name__,
             "version": __version__,
             "network": self.settings,
             "inputs": {
-                "rgb": {"shape": ["batch", 3, "height", "width"], "range": [0, 1]},
-                "depth": {
-                    "shape": ["batch", self.depth_channels, "height", "width"],
-                    "range": [0, 1],
-                    "convention": "near = 1, far = 0, no reading = 0",
-                },
+                **{name: images[name] for name in self.modalities},
                 "normalization": {
                     "where": "inside the network: give values in the range above",
-                    "rgb_mean": self.rgb_mean.flatten().tolist(),
-                    "rgb_std": self.rgb_std.flatten().tolist(),
-                    "depth_mean": self.depth_mean.flatten().tolist(),
-                    "depth_std": self.depth_std.flatten().tolist(),
+                    **{
+                        f"{name}_{kind}": getattr(self, f"{name}_{kind}").flatten().tolist()
+                        for name in self.modalities
+                        for kind in ("mean", "std")
+                    },
                 },
             },
             "output": {
@@ -225,29 +230,31 @@ class MutualFormerNetwork(nn.Module):
         """Yield the parameters that may come pretrained, for a learning rate of their own."""
         return self.encoders.parameters()
 
-    def forward(self, rgb: Tensor, depth: Tensor) -> Tensor:
+    def forward(self, rgb: Tensor | None = None, depth: Tensor | None = None) -> Tensor:
         """Predict saliency logits.
 
         Args:
-            rgb: `(B, 3, H, W)`, in [0, 1]; any H and W.
-            depth: `(B, depth_channels, H, W)`, in [0, 1], near = 1.
+            rgb: `(B, 3, H, W)`, in [0, 1]; any H and W. Not needed if the fusion does not read it.
+            depth: `(B, depth_channels, H, W)`, in [0, 1], near = 1. Likewise.
 
         Returns:
             Logits `(B, 1, H, W)`; their sigmoid is the saliency map.
 
         Raises:
-            ValueError: shapes that do not fit together; a size that the encoder does not take; in
-                the first call, values outside [0, 1].
+            ValueError: shapes that do not fit together, or an image that is missing; a size that
+                the encoder does not take; in the first call, values outside [0, 1].
         """
-        check_shapes(rgb, depth, self.depth_channels)
+        given, channels = {"rgb": rgb, "depth": depth}, {"rgb": 3, "depth": self.depth_channels}
+        images = check_shapes({name: (given[name], channels[name]) for name in self.modalities})
         if not self._range_is_checked:  # once, because a GPU has to be waited for
-            check_range(**{name: {"rgb": rgb, "depth": depth}[name] for name in self.modalities})
+            check_range(**images)
             self._range_is_checked = True
-        size = (rgb.shape[-2], rgb.shape[-1])
+        first = next(iter(images.values()))
+        size = (first.shape[-2], first.shape[-1])
         padded = self._padded(size)
         inputs = {
-            "rgb": (rgb - self.rgb_mean) / self.rgb_std,
-            "depth": (depth - self.depth_mean) / self.depth_std,
+            name: (image - getattr(self, f"{name}_mean")) / getattr(self, f"{name}_std")
+            for name, image in images.items()
         }
         features = {name: self._encode(name, inputs[name]) for name in self.modalities}
         logits = self.head(self.decoder(self._fuse(features)))
@@ -293,5 +300,10 @@ def _probe(fusion: Callable[[int], Fusion], dim: int) -> Fusion:
         raise UserError(
             f"fusion made a {type(probe).__qualname__}, expected a subclass of "
             "mutualformer.fusions.Fusion: derive your class from it"
+        )
+    if tuple(probe.modalities) not in (("rgb", "depth"), ("rgb",), ("depth",)):
+        raise UserError(
+            f"{type(probe).__qualname__}.modalities is {probe.modalities!r}, expected "
+            '("rgb", "depth"), ("rgb",) or ("depth",): what it reads of a pair'
         )
     return probe

@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from datamodules.check.polarity import estimate_polarity, separation
+from datamodules.check import check_root
+from datamodules.check.polarity import (
+    Polarity,
+    combine,
+    estimate_polarity,
+    ground_slope,
+    separation,
+)
 
 SQUARE = np.zeros((60, 80), bool)
 SQUARE[20:40, 30:50] = True
@@ -66,3 +73,65 @@ def test_decisions(separations, near):
 def test_agreement_is_of_the_clear_votes():
     polarity = estimate_polarity([0.9, 0.9, 0.9, 0.1, 0.5])
     assert polarity.agreement == 0.75
+
+
+# The ground
+
+RAMP = np.linspace(0.1, 0.9, 60, dtype=np.float32)[:, None].repeat(80, 1)
+
+
+@pytest.mark.parametrize(("depth", "expected"), [(RAMP, 1.0), (1 - RAMP, 0.0)])
+def test_the_ground_is_nearer_the_lower(depth, expected):
+    assert ground_slope(depth) == expected
+
+
+def test_an_object_and_holes_on_the_ground_do_not_count():
+    depth, mask = RAMP.copy(), np.zeros(RAMP.shape, bool)
+    mask[20:50, 10:60] = True
+    depth[mask] = 1 - RAMP[mask]
+    depth[:, 62:70] = 0
+    assert ground_slope(depth, mask) == 1.0
+
+
+@pytest.mark.parametrize("depth", [np.full((60, 80), 0.5), RAMP.T, np.zeros((60, 80)), RAMP[:4]])
+def test_maps_without_a_slope_do_not_vote(depth):
+    assert ground_slope(depth.astype(np.float32)) is None
+
+
+BRIGHT, DARK, UNSURE = (
+    Polarity(near, confidence, 1.0, 5)
+    for near, confidence in (("bright", 0.99), ("dark", 0.98), (None, 0.6))
+)
+
+
+@pytest.mark.parametrize(
+    ("objects", "ground", "near", "rests_on"),
+    [
+        (BRIGHT, BRIGHT, "bright", "objects and ground"),
+        (BRIGHT, UNSURE, "bright", "objects"),
+        (UNSURE, DARK, "dark", "ground"),
+        (UNSURE, UNSURE, None, "objects"),
+        (DARK, BRIGHT, None, "objects against ground"),
+        (BRIGHT, DARK, None, "objects against ground"),
+    ],
+)
+def test_two_cues_together(objects, ground, near, rests_on):
+    polarity = combine(objects, ground)
+    assert (polarity.near, polarity.rests_on) == (near, rests_on)
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("rgbd_sod/DES", "dark"), ("rgbd_sod/SSD", "dark"), ("rgbd_seg/potholes", None)],
+)
+def test_real_sets(shared, name, near):
+    (seen,) = check_root(shared / "data" / name).datasets
+    assert seen.polarity.near == near
+    found = [f for f in seen.findings if f.kind == "polarity"]
+    if near is None:  # the objects are holes: no advice to turn right files over
+        (finding,) = found
+        assert seen.polarity.rests_on == "objects against ground" and not finding.is_error
+        assert "near is bright" in finding.message and "near_dark" not in finding.message
+        assert "invert" not in finding.message
+    else:
+        assert seen.polarity.rests_on == "objects and ground" and not found
