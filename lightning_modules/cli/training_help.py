@@ -4,7 +4,7 @@ _PURPOSES = {
     "fit": "Train, and keep the checkpoint that is best on held-out training data.",
     "validate": "Score a checkpoint on the held-out training data.",
     "test": "Score a checkpoint on the test sets, and write the scores beside it.",
-    "predict": "Write a map per pair of a folder, with ground truth or without, or of two files.",
+    "predict": "Write a map per pair of a folder, or of --data.predict_rgb and predict_depth.",
 }
 _EXAMPLES = {
     "fit": "--config experiments/synthetic_cpu.yaml --model.network.fusion.epsilon 0.3",
@@ -34,11 +34,6 @@ _OPTIONS_OF_FIT = (
     ("--resume auto|never", "continue the run in the folder (auto), or refuse to"),
     ("--test_after_fit true", "test the best checkpoint afterwards"),
 )
-_OPTIONS_OF_PREDICT = (
-    ("--data.predict_root FOLDER", "a data set, whose masks are not needed"),
-    ("--data.predict_rgb FILE", "with predict_depth: one pair instead of a folder"),
-    ("--data.predict_depth FILE", "likewise; what the fusion does not read is left out"),
-)
 
 
 def brief_help(command: str) -> str:
@@ -48,7 +43,6 @@ def brief_help(command: str) -> str:
     usage: mutualformer validate --config FILE [--SETTING VALUE ...]
     """
     options = _OPTIONS + (_OPTIONS_OF_FIT if command == "fit" else ())
-    options += _OPTIONS_OF_PREDICT if command == "predict" else ()
     width = max(len(option) for option, _ in options) + 2
     return "\n".join(
         [

@@ -44,7 +44,7 @@ def check_table(report: "DataReport") -> Table:
     """Return a table with one row per data set."""
     table = _table(
         *("Data set", "Catalogue", "Split", "Pairs", "Expected", "Sizes (H × W)", "Depth", "Mask"),
-        *("Near: declared", "Near: estimated", "Shift (px)", "Errors", "Notices"),
+        *("Near: declared", "Near: estimated", "Errors", "Notices"),
     )
     for seen in report.datasets:
         entry = seen.dataset.entry
@@ -61,7 +61,6 @@ def check_table(report: "DataReport") -> Table:
             _kinds(seen.mask_values.items()),
             seen.declared_near or ("unknown" if seen.is_depth else "–"),
             _estimate(seen),
-            _shift(seen),
             str(num_errors),
             str(len(seen.findings) - num_errors),
         )
@@ -138,13 +137,6 @@ def _estimate(seen: "DatasetReport") -> str:
         return "–"
     polarity = seen.polarity
     return f"{polarity.near or 'unsure'} ({polarity.confidence:.3f}, {polarity.num_votes} images)"
-
-
-def _shift(seen: "DatasetReport") -> str:
-    shift = seen.shift
-    if shift.right is None:
-        return "unsure" if shift.num_votes else "–"
-    return "none" if (shift.right, shift.down) == (0, 0) else f"{shift.right:+}, {shift.down:+}"
 
 
 def _json(content: object) -> str:
