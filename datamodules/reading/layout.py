@@ -91,8 +91,10 @@ def find_layout(folder: Path, second_modality: str = "depth") -> Layout:
                 f"{folder}: holds {len(layouts)} data sets ({', '.join(sorted(layouts))}), "
                 f"expected the path of one, such as {folder / min(layouts)}"
             )
-        only = next(iter(layouts), "")
-        return layouts.get("" if len(layouts) > 1 else only, Layout(folder, {}))
+        if layouts:
+            return layouts.get("") or next(iter(layouts.values()))
+        # A folder of photographs, to predict from RGB alone.
+        return Layout(folder, {"rgb": [folder]} if _holds_images(folder) else {})
     if os.path.isdir(folder.parent):
         layouts = find_layouts(folder.parent)
         if folder.name in layouts:

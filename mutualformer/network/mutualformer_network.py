@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mutualformer import __version__
 from mutualformer.errors import UserError
 from mutualformer.fusions import Fusion, MutualFormerBlock
+from mutualformer.fusions.probe import probe_fusion
 from mutualformer.fusions.spelling import read_fusion
 from mutualformer.network.check_inputs import check_range, check_shapes
 from mutualformer.network.decoders import DECODERS, check_decoder
@@ -82,7 +83,7 @@ class MutualFormerNetwork(nn.Module):
         depth_channels: int = 1,
     ) -> None:
         super().__init__()
-        probe = _probe(fusion, fusion_dim)
+        probe = probe_fusion(fusion, fusion_dim)
         self.settings: dict[str, Any] = {
             "encoder_name": encoder_name,
             "share_encoder": share_encoder,
@@ -290,20 +291,3 @@ class MutualFormerNetwork(nn.Module):
             joined = self.blocks[str(level)](tokens.get("rgb"), tokens.get("depth"), spatial_size)
             fused.append(joined.mT.unflatten(-1, spatial_size))
         return fused
-
-
-def _probe(fusion: Callable[[int], Fusion], dim: int) -> Fusion:
-    """Build one fusion to learn what it reads, with the random numbers of nobody else."""
-    with torch.random.fork_rng(devices=[]):
-        probe = fusion(dim)
-    if not isinstance(probe, Fusion):
-        raise UserError(
-            f"fusion made a {type(probe).__qualname__}, expected a subclass of "
-            "mutualformer.fusions.Fusion: derive your class from it"
-        )
-    if tuple(probe.modalities) not in (("rgb", "depth"), ("rgb",), ("depth",)):
-        raise UserError(
-            f"{type(probe).__qualname__}.modalities is {probe.modalities!r}, expected "
-            '("rgb", "depth"), ("rgb",) or ("depth",): what it reads of a pair'
-        )
-    return probe

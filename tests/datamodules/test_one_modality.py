@@ -52,6 +52,15 @@ def test_every_stage_does_without_the_other_modality(folders, read, other, folde
             assert item["mask"].shape == (1, 32, 32) and item["original_size"] == (48, 64)
 
 
+def test_a_folder_of_photographs_can_be_predicted_from_rgb_alone(folders):
+    folder = folders.add("mine", STEMS[:2]) / "RGB"
+    module = module_reading(folders, ("rgb",), predict_root=str(folder))
+    module.setup("predict")
+    assert [item["name"] for item in items_of(module.predict_dataset)] == list(STEMS[:2])
+    with pytest.raises(DataError, match="RGB: no folder depth"):
+        module_reading(folders, ("rgb", "depth"), predict_root=str(folder)).setup("predict")
+
+
 def test_what_is_read_is_the_same_as_beside_the_other(folders):
     folders.add("mine", STEMS[:2])
     arguments = dict(train_sets=["mine"], validation_fraction=0.0)
