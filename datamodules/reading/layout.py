@@ -2,7 +2,7 @@
 
 - a folder per role, named as `read_name` knows them: `RGB/`, `depth/`, `GT/`, or `train_images/` …
 - several sets in one folder: `RGB/train/` and `RGB/test/`, or `train_images/` beside `test_images/`
-- files of all roles in one folder, told apart by their names: `001.jpg`, `001_depth.png`
+- files of several roles in one folder, told apart by their names: `001.jpg`, `001_depth.png`
 """
 
 import os
@@ -70,6 +70,8 @@ def find_layouts(folder: Path) -> dict[str, Layout]:
     # Images without a word in their names are RGB only where there is something to go with them.
     if beside or own - {"rgb"}:
         layouts[""] = Layout(folder, beside | {role: [folder] for role in own})
+    for layout in layouts.values():
+        _add_roles_beside_rgb(layout)
     return layouts
 
 
@@ -113,15 +115,18 @@ def read_source(layout: Layout, role: str, source: Path) -> ImageFolder:
         DataError: the folder cannot be read.
     """
     listing = read_image_folder(source)
-    if source != layout.folder:
-        return listing
-    images = {
-        stem: paths
-        for stem, paths in listing.images.items()
-        if (split_stem(stem)[1] or "rgb") == role
-    }
-    ignored = [path for path in listing.ignored if not os.path.isdir(path)]
-    return listing._replace(images=images, ignored=ignored)
+    roles = {name for name, sources in layout.sources.items() if source in sources}
+    if len(roles) > 1:
+        images = {}
+        for stem, paths in listing.images.items():
+            marked = split_stem(stem)[1]
+            if (marked if marked in roles else "rgb") == role:
+                images[stem] = paths
+        listing = listing._replace(images=images)
+    if source == layout.folder:
+        ignored = [path for path in listing.ignored if not os.path.isdir(path)]
+        listing = listing._replace(ignored=ignored)
+    return listing
 
 
 def describe_folders(folder: Path) -> str:
@@ -152,6 +157,24 @@ def _choose(candidates: list[tuple[Path, NameMeaning]]) -> dict[str, list[Path]]
     if len(views) == 1:
         return views[0]
     return {role: [path for path, _ in found] for role, found in by_role.items()}
+
+
+def _add_roles_beside_rgb(layout: Layout) -> None:
+    """Add to the sources what lies in the folder of RGB, if it lies nowhere else."""
+    if len(layout.sources.get("rgb", ())) != 1:
+        return
+    (folder,) = layout.sources["rgb"]
+    cores: dict[str, set[str]] = defaultdict(set)
+    for name in _image_names(folder):
+        core, role = split_stem(os.path.splitext(name)[0])
+        cores[role or "rgb"].add(core)
+    images = cores.pop("rgb", set())
+    has_second = any(role in layout.sources for role in SECOND_MODALITIES)
+    for role, found in cores.items():
+        is_there = role in layout.sources or (role in SECOND_MODALITIES and has_second)
+        # An image that merely happens to end so, as cat_d, has no partner without the ending.
+        if not is_there and len(found & images) >= len(found) / 2:
+            layout.sources[role] = [folder]
 
 
 def _own_roles(folder: Path) -> set[str]:

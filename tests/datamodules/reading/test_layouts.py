@@ -48,6 +48,8 @@ LAYOUTS = {
     "flat": ("{}", "{}_depth", "{}_gt"),
     "flat, all marked": ("{}_rgb", "{}_depth", "{}_mask"),
     "flat, marked in front": ("rgb-{}", "depth-{}", "gt-{}"),
+    "masks beside the images": ("RGB/{}", "depth/{}", "RGB/{}_gt"),
+    "all in the folder of images": ("images/{}", "images/{}_depth", "images/{}_mask"),
     "images beside the folders": ("{}", "depth/{}", "GT/{}"),
 }
 
@@ -66,6 +68,13 @@ def test_layouts_are_read_by_module_and_check(folders, name):
     assert seen.dataset.label == "mine" and len(seen.samples) == 3
     assert [sample.name for sample in seen.samples] == [sample.name for sample in samples]
     assert not [f for f in report.findings if f.is_error]
+
+
+def test_images_that_happen_to_end_like_a_role_stay_images(folders):
+    folder = folders.add("mine", stems=("cat_d", "dog_gt", "cow_T"))
+    shutil.rmtree(folder / "depth")
+    samples = pair_files("mine", folder, modalities=("rgb",))
+    assert [sample.name for sample in samples] == ["cat_d", "cow_T", "dog_gt"]
 
 
 @pytest.mark.parametrize("layout", ["{kind}/{split}", "{split}_{kind}", "{split}/{kind}"])

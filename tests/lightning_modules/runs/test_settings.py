@@ -29,6 +29,8 @@ WITHOUT_EFFECT = {
     "data.cache_dir": "elsewhere",
     "data.eval_batch_size": 1,
     "data.num_workers": 7,
+    "data.predict_depth": "elsewhere.png",
+    "data.predict_rgb": "elsewhere.jpg",
     "data.predict_root": "elsewhere",
     "data.root": "elsewhere",
     "model.non_finite_loss": "skip",
