@@ -76,10 +76,10 @@ def check_polarity(
     where = f"{_name_of_second(dataset)}: "
     if declared is not None and polarity.rests_on == "objects against ground":
         message = (
-            f"{where}by the objects, were they nearer than what surrounds them, near is another "
-            "end than by the ground, were it nearer the lower in the image: see in the contact "
-            f"sheet that near is {declared}, as is "
-            + ("assumed" if dataset.entry is None else "what the catalogue says")
+            f"{where}objects and ground contradict each other on which end is near: either the "
+            "objects are farther than what surrounds them, as holes are, or the ground is not "
+            f"nearer the lower in the image. Nothing to do if near is {declared} in the contact "
+            "sheet, as is " + ("assumed" if dataset.entry is None else "what the catalogue says")
         )
         return [Finding(dataset.label, "polarity", message, is_error=False)]
     if polarity.near is None or declared is None or polarity.near == declared:
