@@ -1,6 +1,7 @@
 """RGB-D saliency data sets in folders as a LightningDataModule."""
 
 import os
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
@@ -236,7 +237,14 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
     def _pair_files(
         self, name: str, folder: Path, mask_is_optional: bool = False
     ) -> list[PairedFiles]:
-        return pair_files(name, folder, mask_is_optional, self.second_modality, self.modalities)
+        samples = pair_files(name, folder, mask_is_optional, self.second_modality, self.modalities)
+        if samples and samples[0].rgb == samples[0].depth:
+            warnings.warn(
+                f"{folder}: no images of {self.second_modality}; the fourth channel of the RGB "
+                "images is read as such: give --data.second_modality if it is another",
+                stacklevel=3,
+            )
+        return samples
 
     def _dataset(
         self,

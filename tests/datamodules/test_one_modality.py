@@ -172,7 +172,10 @@ def test_a_fourth_channel_is_read(folders, second_modality):
         second_modality=second_modality,
         cache_dir=str(folders.root / "cache"),
     )
-    module.setup("test")
+    with pytest.warns(
+        match=f"no images of {second_modality}; the fourth channel .* is read as such"
+    ):
+        module.setup("test")
     for _ in range(2):  # the second time, from the cache
         for item in items_of(module.test_datasets[0]):
             bright = item["depth"][0][item["mask"][0].bool()].mean()
