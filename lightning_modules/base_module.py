@@ -2,32 +2,27 @@
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
-from lightning.pytorch import LightningModule
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from PIL import Image
 from torch import Tensor, nn
-from torch.distributed.fsdp import FullyShardedDataParallel
-from torch.optim import AdamW, Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR
-from torch.utils._pytree import tree_map_only
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import CosineAnnealingLR
 from torchmetrics import Metric, MetricCollection
 
 from datamodules.files import write_atomically
+from lightning_modules.optimization.schedule import SchedulerFactory, readable_by_any_parser
+from lightning_modules.optimization.scheduled_module import OptimizerFactory, ScheduledModule
 from lightning_modules.report.second_modality import as_heading, second_modality
-from lightning_modules.runs.checkpoints import check_architecture
+from lightning_modules.runs.checkpoints import check_architecture, match_compiled
 from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.runs.score import Score, check_scores, find_impossible
-from mutualformer.errors import UserError, refused_setting
-
-OptimizerFactory = Callable[[Iterable], Optimizer]
-SchedulerFactory = Callable[[Optimizer, int], LRScheduler]
+from mutualformer.errors import UserError
 
 
-class BaseModule(LightningModule, ABC):
+class BaseModule(ScheduledModule, ABC):
     """Train a network for a task; a subclass says what its loss, scores and pictures are.
 
     Batches are dicts with `rgb` `(B, 3, H, W)` and `depth` `(B, C, H, W)` in [0, 1], and lists
@@ -41,9 +36,11 @@ class BaseModule(LightningModule, ABC):
         network: maps (rgb, depth) to what the task expects; with a method `encoder_parameters` if
             some of its parameters are to learn at another rate.
         optimizer: called with the parameter groups.
-        scheduler: called with the optimiser and the number of steps that it is to span, so that
-            `torch.optim.lr_scheduler.CosineAnnealingLR` or `PolynomialLR` fit as they are. It is
-            stepped after every batch.
+        scheduler: a class of scheduler, stepped with the optimiser. It gets the number of steps
+            that it is to span as its `T_max`, `total_iters`, `total_steps` (or other name of
+            :class:`SchedulerFactory`) unless that is given; one that has none needs no number. The
+            `max_lr` of OneCycleLR and CyclicLR is the optimiser's `lr` unless it is given. Or a
+            function of the optimiser and the number of steps.
         warmup_steps: steps over which the learning rate first rises linearly from 1 % to its value.
         encoder_learning_rate_factor: learning rate of the encoders as a multiple of the others'; a
             network without `encoder_parameters` has one rate.
@@ -67,7 +64,7 @@ class BaseModule(LightningModule, ABC):
         self,
         network: nn.Module,
         optimizer: OptimizerFactory = AdamW,
-        scheduler: SchedulerFactory = CosineAnnealingLR,
+        scheduler: SchedulerFactory = CosineAnnealingLR,  # type: ignore[assignment]
         warmup_steps: int = 0,
         encoder_learning_rate_factor: float = 0.1,
         non_finite_loss: Literal["stop", "skip"] = "stop",
@@ -81,6 +78,8 @@ class BaseModule(LightningModule, ABC):
             )
         check_scores(class_path(self), self.scores)
         self.save_hyperparameters()
+        if "scheduler" in self.hparams:
+            self.hparams["scheduler"] = readable_by_any_parser(self.hparams["scheduler"])
         self.network = network
         self.optimizer_factory = optimizer
         self.scheduler_factory = scheduler
@@ -229,68 +228,20 @@ class BaseModule(LightningModule, ABC):
             self.log_dict({f"{stage}/{dataset}/{name}": value for name, value in values.items()})
             self.latest_scores[dataset] = numbers
 
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Build optimiser and schedule, with the encoders, if known, in a group of their own."""
-        of_encoders = getattr(self.network, "encoder_parameters", None)
-        encoder = [p for p in of_encoders() if p.requires_grad] if of_encoders else []
-        in_encoder = {id(parameter) for parameter in encoder}
-        others = [p for p in self.parameters() if p.requires_grad and id(p) not in in_encoder]
-        groups = [{"params": others}, *([{"params": encoder}] if of_encoders else [])]
-        with refused_setting("model.optimizer", ValueError, TypeError):
-            optimizer = self.optimizer_factory(groups)
-        if of_encoders:
-            optimizer.param_groups[1]["lr"] *= self.encoder_learning_rate_factor
-
-        num_steps = int(self.trainer.estimated_stepping_batches)
-        warmup_steps = min(self.warmup_steps, num_steps - 1)
-        scheduler = self.scheduler_factory(optimizer, num_steps - warmup_steps)
-        if warmup_steps > 0:
-            warmup = LinearLR(optimizer, start_factor=0.01, total_iters=warmup_steps)
-            scheduler = SequentialLR(optimizer, [warmup, scheduler], milestones=[warmup_steps])
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
-        }
-
-    def configure_gradient_clipping(
-        self,
-        optimizer: Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clip gradients; under FSDP by the norm over all shards, which Lightning refuses to do."""
-        model = self.trainer.strategy.model
-        by_norm = gradient_clip_algorithm in (None, "norm")
-        if isinstance(model, FullyShardedDataParallel) and gradient_clip_val and by_norm:
-            model.clip_grad_norm_(gradient_clip_val)
-        else:
-            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Separate tensors that are parts of a larger one.
-
-        Under FSDP the optimiser's state is views of one flat tensor, and loading under FSDP reads
-        the whole of it for each.
-        """
-        checkpoint["optimizer_states"] = tree_map_only(
-            Tensor, _own_memory, checkpoint.get("optimizer_states", [])
-        )
-
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of another architecture before any of it is loaded.
 
         Raises:
             UserError: parameters are missing, unknown or of another shape; says which.
         """
+        super().on_load_checkpoint(checkpoint)
         if "state_dict" not in checkpoint:  # FSDP has loaded it, and allows no mismatch
             return
-        check_architecture(checkpoint, self.state_dict(), dict(self.hparams))
+        here = self.state_dict()
+        checkpoint["state_dict"] = match_compiled(checkpoint["state_dict"], here)
+        check_architecture(checkpoint, here, dict(self.hparams))
 
 
 def class_path(instance: object) -> str:
     """Return the import path of an object's class."""
     return f"{type(instance).__module__}.{type(instance).__qualname__}"
-
-
-def _own_memory(tensor: Tensor) -> Tensor:
-    return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()

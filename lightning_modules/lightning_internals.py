@@ -15,6 +15,17 @@ def gradients_wait_for_more(trainer: Trainer) -> bool:
     return trainer.fit_loop._should_accumulate()
 
 
+def epoch_was_cut(trainer: Trainer) -> bool:
+    """Tell whether batches of the epoch are left; the loop says so, in no documented place."""
+    return not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+
+
+def ends_within_epoch(trainer: Trainer) -> bool:
+    """Tell whether this batch is the last one of the training, but not of its epoch."""
+    stops = trainer.should_stop and trainer.fit_loop._can_stop_early
+    return epoch_was_cut(trainer) and (stops or trainer.global_step == trainer.max_steps)
+
+
 def stop_after_this_step(trainer: Trainer) -> None:
     """End the fit as after SIGTERM; `should_stop` would finish the epoch and call it complete."""
     trainer._signal_connector.received_sigterm = True

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, Timer, WeightAveraging
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.exceptions import SIGTERMException
@@ -14,12 +14,15 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from datamodules.files import remove_leftovers
 from lightning_modules.base_module import BaseModule
 from lightning_modules.lightning_internals import (
+    ends_within_epoch,
+    epoch_was_cut,
     forget_repeated_validation,
     forget_validation,
     gradients_wait_for_more,
     save_last_if_not_yet,
     saves_after_training,
 )
+from lightning_modules.runs.completion import Ending, write_ending
 from lightning_modules.runs.run_folder import RunFolder
 from mutualformer.errors import UserError
 
@@ -66,11 +69,25 @@ class RunCheckpoint(ModelCheckpoint):
         if not saves_after_training(self, trainer):
             save_last_if_not_yet(self, trainer)
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the last one in a run without validation."""
-        super().on_train_epoch_end(trainer, pl_module)
-        if saves_after_training(self, trainer):
+    def on_train_batch_end(self, trainer: Trainer, *arguments: Any) -> None:
+        """Write the last one where training ends within an epoch."""
+        super().on_train_batch_end(trainer, *arguments)
+        if ends_within_epoch(trainer):
             save_last_if_not_yet(self, trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the last one after an epoch without validation."""
+        if epoch_was_cut(trainer):  # as it is kept, it can go on where it ended
+            return
+        super().on_train_epoch_end(trainer, pl_module)
+        save_last_if_not_yet(self, trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Record that the training ended in good order, and why."""
+        super().on_train_end(trainer, pl_module)
+        if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            ending = Ending(_reason_of_end(trainer), trainer.global_step)
+            write_ending(RunFolder(trainer.default_root_dir), ending)
 
     def setup(  # type: ignore[override]
         self, trainer: Trainer, pl_module: BaseModule, stage: str
@@ -97,17 +114,18 @@ class RunCheckpoint(ModelCheckpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up the best score so far, also when the run folder was moved or is spelt otherwise.
 
-        Lightning would forget it then, and the next score would replace the best checkpoint.
+        Lightning would forget it then, and the next score would replace the best checkpoint. It is
+        forgotten where it is of another score, or of a run in another folder.
         """
         moved = {
             str(Path(self.dirpath) / Path(path).name): score  # type: ignore[arg-type]
             for path, score in state_dict["best_k_models"].items()
         }
-        if all(Path(path).exists() for path in moved):
+        if state_dict["monitor"] == self.monitor and all(Path(path).exists() for path in moved):
             best = next(iter(moved), "")
             paths = {"best_model_path": best, "kth_best_model_path": best}
             state_dict = state_dict | paths | {"best_k_models": moved, "dirpath": self.dirpath}
-        super().load_state_dict(state_dict)
+            super().load_state_dict(state_dict)
 
     def on_validation_start(self, trainer: Trainer, *_: Any) -> None:
         """Forget a validation that was given up, and is repeated now."""
@@ -140,6 +158,18 @@ class RunCheckpoint(ModelCheckpoint):
             trainer.save_checkpoint(last)
             by = "by a signal" if stopped else f"in epoch {trainer.current_epoch}"
             rank_zero_info(f"Stopped {by}. {last} is written; the same command continues.")
+
+
+def _reason_of_end(trainer: Trainer) -> str:
+    if trainer.global_step == trainer.max_steps:
+        return f"max_steps {trainer.max_steps} was reached"
+    if trainer.current_epoch == trainer.max_epochs:
+        return f"max_epochs {trainer.max_epochs} was reached"
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    if any(isinstance(x, Timer) and (x.time_remaining() or 0) <= 0 for x in callbacks):
+        return "max_time was reached"
+    stopped = any(isinstance(x, EarlyStopping) and x.stopped_epoch for x in callbacks)
+    return f"{'EarlyStopping' if stopped else 'a callback'} stopped it"
 
 
 def _is_between_steps(trainer: Trainer) -> bool:

@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lightning_modules.base_module import BaseModule
+from lightning_modules.optimization.schedule import check_scheduler_class, filled_in
 from lightning_modules.runs.settings import DEFAULT_MODULE
 from mutualformer.errors import UserError
 from mutualformer.fusions import FUSIONS, Fusion
@@ -33,6 +34,7 @@ class Socket(NamedTuple):
         expected: what to say of that.
         default: class path where none is given; None if one must be.
         positionals: how many arguments the class is given by whoever builds it.
+        home: module whose classes need no class path; the parser knows them by their names, too.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Socket(NamedTuple):
     expected: str
     default: str | None = None
     positionals: int = 0
+    home: str = ""
 
 
 SOCKETS = (
@@ -62,13 +65,21 @@ SOCKETS = (
         FUSIONS["mutualformer"],
         positionals=1,
     ),
-    Socket("model.optimizer", Optimizer, "a torch.optim.Optimizer", "torch.optim.AdamW", 1),
+    Socket(
+        "model.optimizer",
+        Optimizer,
+        "a torch.optim.Optimizer",
+        "torch.optim.AdamW",
+        positionals=1,
+        home="torch.optim",
+    ),
     Socket(
         "model.scheduler",
         LRScheduler,
         "a torch.optim.lr_scheduler.LRScheduler",
         "torch.optim.lr_scheduler.CosineAnnealingLR",
-        positionals=2,
+        positionals=1,
+        home="torch.optim.lr_scheduler",
     ),
     Socket("data", LightningDataModule, "a lightning.pytorch.LightningDataModule"),
 )
@@ -144,6 +155,7 @@ def _options(socket: Socket, path: str) -> dict[str, bool]:
     """Return the options of a class, and whether they have a default."""
     module, _, name = path.rpartition(".")
     advice = f"expected {socket.expected}: check its spelling"
+    module = module or socket.home
     if not module:
         raise UserError(f"{socket.name} is {path}, {advice}")
     try:
@@ -155,8 +167,12 @@ def _options(socket: Socket, path: str) -> dict[str, bool]:
         ) from error
     if not isinstance(found, type) or not issubclass(found, socket.base):
         raise UserError(f"{socket.name} is {path}, {advice}, or derive your class from it")
+    filled = set[str]()
+    if issubclass(found, LRScheduler):
+        check_scheduler_class(found)
+        filled = set(filled_in(found))
     defaults = {
-        name: parameter.default is not parameter.empty
+        name: name in filled or parameter.default is not parameter.empty
         for name, parameter in inspect.signature(found).parameters.items()
     }
     # The parser also follows **options to where they go.

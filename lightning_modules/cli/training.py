@@ -53,6 +53,7 @@ from lightning_modules.runs.checkpoints import (
     check_checkpoint,
     checkpoint_to_continue,
 )
+from lightning_modules.runs.completion import why_complete
 from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.runs.settings import DEFAULT_MODULE, flatten
 from lightning_modules.runs.yaml_text import load_yaml, read_yaml_mapping
@@ -172,16 +173,21 @@ class MutualFormerCLI(LightningCLI):
         check_settings(vars(config.trainer), self.config.subcommand)
         if self.config.subcommand in ("validate", "predict"):
             config.trainer.logger = False  # these have nothing to keep
-        folder = Path(config.trainer.default_root_dir)
-        if self.config.subcommand == "fit":
-            if not config.ckpt_path:
-                self._continue_run(folder)
-        elif not config.ckpt_path:
-            config.ckpt_path = str(RunFolder(folder).find_checkpoint())
+        run = RunFolder(config.trainer.default_root_dir)
+        if config.ckpt_path:
+            config.ckpt_path = str(run.named_checkpoint(str(config.ckpt_path)))
+        elif self.config.subcommand == "fit":
+            self._continue_run(run.path)
+        else:
+            config.ckpt_path = str(run.find_checkpoint())
         self._checkpoint = None
         if config.ckpt_path:
             may_run_code = config.weights_only is False
             self._checkpoint = check_checkpoint(Path(config.ckpt_path), may_run_code)
+        self._complete_because = None
+        if self.config.subcommand == "fit" and self._checkpoint is not None:
+            path, settings = Path(config.ckpt_path), self._resolved_config()
+            self._complete_because = why_complete(path, self._checkpoint, run, settings)
         if self.config.subcommand == "test":
             config.verbose = False  # ResultsWriter prints the table
 
@@ -209,7 +215,10 @@ class MutualFormerCLI(LightningCLI):
         if self._checkpoint is not None:
             # Lightning asks the model too late under FSDP, when it has loaded the weights.
             self.model.on_load_checkpoint(self._checkpoint)
-            self._checkpoint = None  # Lightning reads it anew: two at once may be much
+        if self.subcommand == "fit":
+            has_end = {self.trainer.max_epochs, self.trainer.max_steps} != {-1}
+            self.model.check_optimization(has_end, self._checkpoint)
+        self._checkpoint = None  # Lightning reads it anew: two at once may be much
         if isinstance(self.datamodule, PairedModalityDataModule):
             # The trainer, which knows the model later, does not know it yet.
             self.datamodule.modalities = self.model.modalities
@@ -226,6 +235,17 @@ class MutualFormerCLI(LightningCLI):
             self._model_to_test = copy.deepcopy(self.model) if sharded else self.model
 
     before_validate = before_test = before_predict = before_fit
+
+    def fit(self, **arguments: Any) -> None:
+        """Train, unless the run has ended already."""
+        run = RunFolder(self.trainer.default_root_dir)
+        if self._complete_because:
+            if self.trainer.is_global_zero:
+                print(f"Training in {run.path} ended: {self._complete_because}", file=sys.stderr)
+            return
+        if self.trainer.is_global_zero:
+            run.ending.unlink(missing_ok=True)
+        self.trainer.fit(**arguments)
 
     def after_fit(self) -> None:
         """Test in the same process, so that the scores reach the same logger, if asked to."""

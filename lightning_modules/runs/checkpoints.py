@@ -1,6 +1,6 @@
 """Checkpoints of a run: written whole, checked before they are used, continued on request."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,6 +9,7 @@ from lightning.pytorch.plugins import TorchCheckpointIO
 from torch import Tensor
 
 from datamodules.files import write_atomically
+from lightning_modules.runs.completion import is_raised
 from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.runs.settings import flatten, settings_with_effect
 from lightning_modules.runs.yaml_text import read_yaml_mapping
@@ -103,6 +104,24 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
+def match_compiled(stored: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
+    """Name parameters as a module does, whether it or the one that was stored is compiled.
+
+    `torch.compile` puts a network into another, whose name becomes part of all names.
+
+    >>> match_compiled({"network._orig_mod.a": 0, "b": 1}, ["network.a", "b"])
+    {'network.a': 0, 'b': 1}
+    >>> match_compiled({"network.a": 0}, ["network._orig_mod.a"])
+    {'network._orig_mod.a': 0}
+    """
+    spelled = {_uncompiled(name): name for name in names}
+    return {spelled.get(_uncompiled(name), name): value for name, value in stored.items()}
+
+
+def _uncompiled(name: str) -> str:
+    return name.replace("_orig_mod.", "")
+
+
 def check_architecture(
     checkpoint: Mapping[str, Any],
     state_dict: Mapping[str, Tensor],
@@ -141,6 +160,9 @@ def check_architecture(
 def checkpoint_to_continue(folder: Path, config: Mapping[str, Any], resume: Resume) -> Path | None:
     """Return the checkpoint that `fit` continues from in this folder; None for a new run.
 
+    It may train longer than planned: a limit (`max_epochs`, `max_steps`, `max_time`) that is raised
+    is no other setting.
+
     Args:
         folder: of the run.
         config: resolved configuration that `fit` was called with.
@@ -168,7 +190,9 @@ def checkpoint_to_continue(folder: Path, config: Mapping[str, Any], resume: Resu
         differing = [
             f"{name} ({there[name]} there, {here[name]} now)"
             for name in here
-            if name in there and there[name] != here[name]
+            if name in there
+            and there[name] != here[name]
+            and not is_raised(name, there[name], here[name])
         ]
         if differing:
             raise UserError(

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from lightning_modules.runs.checkpoints import match_compiled
 from mutualformer import MutualFormerNetwork, __version__
 from mutualformer.errors import UserError
 from mutualformer.network.pretrained import describe_mismatch
@@ -49,9 +50,10 @@ def build_network(
                 f"{spec['class_path']} cannot be built from the settings in {path} alone "
                 f"({type(error).__name__}: {error}): build it in Python, and load state_dict there"
             ) from error
+    expected = [f"network.{name}" for name in network.state_dict()]
     state = {
         name.removeprefix("network."): value
-        for name, value in checkpoint["state_dict"].items()
+        for name, value in match_compiled(checkpoint["state_dict"], expected).items()
         if name.startswith("network.")
     }
     mismatch = describe_mismatch(state, network.state_dict())

@@ -41,6 +41,7 @@ class RunFolder:
         self.checkpoints = path / "checkpoints"
         self.best_checkpoint = self.checkpoints / "best.ckpt"
         self.last_checkpoint = self.checkpoints / "last.ckpt"
+        self.ending = path / "ended.json"  # how the training ended, if in good order
         self.logs = path / "logs"
         self.learning_curves = path / "learning_curves.png"
         self.non_finite_batch = path / "non_finite_batch.pt"
@@ -75,6 +76,22 @@ class RunFolder:
             f"no checkpoint in {self.checkpoints}: train first with mutualformer fit, or give one "
             "with --ckpt_path (to export: in place of the folder)"
         )
+
+    def named_checkpoint(self, name: str) -> Path:
+        """Return the checkpoint that Lightning's words ``best`` and ``last`` mean, or a path.
+
+        Raises:
+            UserError: the run has no such checkpoint.
+        """
+        paths = {"best": self.best_checkpoint, "last": self.last_checkpoint}
+        path = paths.get(name)
+        if path is None:
+            return Path(name)
+        if path.exists():
+            return path
+        there = [other for other in paths.values() if other.exists()]
+        instead = f"give {there[0]}" if there else "train first with mutualformer fit"
+        raise UserError(f"--ckpt_path is {name}, but there is no {path}: {instead}")
 
     def usable_checkpoint(self) -> Path | None:
         """Return the checkpoint to continue from: the last one, else the best one, else None.

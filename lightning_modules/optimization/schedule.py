@@ -1,0 +1,180 @@
+"""Learning-rate schedulers built by what their parameters mean, whatever their order."""
+
+import inspect
+import math
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Protocol
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
+
+from mutualformer.errors import UserError, refused_setting
+
+# What a scheduler may call the number of its steps; a class of the user's too.
+_STEPS = ("T_max", "total_iters", "total_steps", "num_training_steps", "max_steps", "max_iters")
+# Of these two, the rates are arguments: one number counts for all groups, as `lr` does.
+_WITH_RATES = (OneCycleLR, CyclicLR)
+_RATES = ("base_lr", "max_lr")
+
+
+class SchedulerFactory(Protocol):
+    """Make a scheduler of an optimiser: a class, a partial of one, or a function.
+
+    A function gets the optimiser and the number of steps; a class the number under the name that
+    means it, out of those below, and nothing that is given already. The command line's parser reads
+    here which arguments need no value.
+    """
+
+    def __call__(  # noqa: D102
+        self,
+        optimizer: Optimizer,
+        /,
+        *,
+        T_max: int,  # noqa: N803
+        total_iters: int,
+        total_steps: int,
+        num_training_steps: int,
+        max_steps: int,
+        max_iters: int,
+        max_lr: float,
+    ) -> LRScheduler: ...
+
+
+def number_of_steps(trainer: Trainer) -> int | None:
+    """Return how many steps of the optimiser a training has; None if it has no end but by hand.
+
+    Also if the number of accumulated batches changes from epoch to epoch.
+    """
+    number = trainer.estimated_stepping_batches
+    changing = _changing_accumulation(trainer)
+    epochs, batches = trainer.max_epochs, trainer.num_training_batches
+    if changing and epochs is not None and epochs > 0 and math.isfinite(batches):
+        number = sum(
+            math.ceil(batches / changing.get_accumulate_grad_batches(epoch))
+            for epoch in range(epochs)
+        )
+        number = number if trainer.max_steps == -1 else min(number, trainer.max_steps)
+    return int(number) if 0 <= number < math.inf else None
+
+
+def accumulates(trainer: Trainer) -> bool:
+    """Tell whether a step of the optimiser takes several batches, in any epoch."""
+    changing = _changing_accumulation(trainer)
+    return trainer.accumulate_grad_batches > 1 or (
+        changing is not None and changing.going_to_accumulate_grad_batches()
+    )
+
+
+def _changing_accumulation(trainer: Trainer) -> GradientAccumulationScheduler | None:
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    found = (x for x in callbacks if isinstance(x, GradientAccumulationScheduler))
+    return next(found, None)
+
+
+def filled_in(scheduler_class: type) -> dict[str, Any]:
+    """Return the parameters that get a value where none is given, with the type of theirs.
+
+    >>> from torch.optim.lr_scheduler import CosineAnnealingLR, StepLR
+    >>> filled_in(CosineAnnealingLR), filled_in(StepLR)
+    ({'T_max': int | None}, {})
+    """
+    parameters = inspect.signature(scheduler_class).parameters
+    found: dict[str, Any] = {name: int | None for name in _STEPS if name in parameters}
+    if issubclass(scheduler_class, _WITH_RATES):
+        found["max_lr"] = float | list[float] | None
+    return found
+
+
+def check_scheduler_class(scheduler_class: type) -> None:
+    """Refuse a scheduler that a setting cannot describe.
+
+    Raises:
+        UserError: it needs a score, or other schedulers.
+    """
+    if issubclass(scheduler_class, ReduceLROnPlateau):
+        reason = "waits for a score, and the schedule here goes by steps"
+    elif "schedulers" in inspect.signature(scheduler_class).parameters:
+        reason = "combines schedulers that were built for the optimiser before"
+    else:
+        return
+    raise UserError(
+        f"model.scheduler is {scheduler_class.__qualname__}, which {reason}, expected a scheduler "
+        "that knows its rates: choose CosineAnnealingLR, PolynomialLR, StepLR or another, with "
+        "--model.warmup_steps if it is to begin slowly, or write a class of your own"
+    )
+
+
+def build_scheduler(
+    factory: SchedulerFactory, optimizer: Optimizer, num_steps: int | None
+) -> LRScheduler:
+    """Build a scheduler for a number of steps.
+
+    Args:
+        factory: see :class:`SchedulerFactory`.
+        optimizer: whose rates it changes. They are the highest that a scheduler reaches which is
+            not told others.
+        num_steps: that it is to span; None if the training has no such number.
+
+    Raises:
+        UserError: the class cannot be used, its options do not fit it, or it needs the number.
+    """
+    options: dict[str, Any] = {}
+    function: Any = factory
+    while isinstance(function, partial):
+        options = {**function.keywords, **options}
+        # The command line's parser makes partials of a function of its own, of the class.
+        classes = [x for x in function.args if isinstance(x, type) and issubclass(x, LRScheduler)]
+        if function.args and not classes:
+            break
+        function = classes[0] if classes else function.func
+    with refused_setting("model.scheduler", ValueError, TypeError, KeyError, ZeroDivisionError):
+        if not isinstance(function, type):
+            return factory(optimizer, num_steps)  # type: ignore[call-arg, arg-type]
+        check_scheduler_class(function)
+        return function(optimizer, **_complete(function, options, optimizer, num_steps))
+
+
+def _complete(
+    scheduler_class: type, given: Mapping[str, Any], optimizer: Optimizer, num_steps: int | None
+) -> dict[str, Any]:
+    names = filled_in(scheduler_class)
+    options = {name: x for name, x in given.items() if x is not None or name not in names}
+    if options.get("epochs") and options.get("steps_per_epoch"):  # OneCycleLR's other way to say it
+        names.pop("total_steps", None)
+    for name in names:
+        if name in _STEPS and name not in options:
+            if num_steps is None:
+                raise UserError(
+                    f"trainer.max_epochs and trainer.max_steps are -1, so that "
+                    f"{scheduler_class.__qualname__} has no number of steps: give one of them, or "
+                    f"--model.scheduler.{name}"
+                )
+            options[name] = max(num_steps, 1)
+        elif name in _STEPS and not (isinstance(options[name], int) and options[name] > 0):
+            raise UserError(
+                f"model.scheduler.{name} is {options[name]!r}, expected an integer > 0: steps of "
+                "the optimiser"
+            )
+    if issubclass(scheduler_class, _WITH_RATES):
+        rates = [float(group["lr"]) for group in optimizer.param_groups]
+        options.setdefault("max_lr", rates)
+        for name in _RATES:
+            if isinstance(options.get(name), int | float) and rates[0] > 0:
+                options[name] = [options[name] * rate / rates[0] for rate in rates]
+    return options
+
+
+def readable_by_any_parser(specification: Any) -> Any:
+    """Spell the settings of a scheduler for a parser that skips what need not be given."""
+    if not isinstance(specification, Mapping):
+        return specification
+    skipped = set(inspect.signature(SchedulerFactory.__call__).parameters)
+    options = dict(specification.get("init_args") or {})
+    others = {name: options.pop(name) for name in skipped & options.keys()}
+    others = {name: others[name] for name in sorted(others) if others[name] is not None}
+    others |= specification.get("dict_kwargs") or {}
+    rest = {"init_args": options} | ({"dict_kwargs": others} if others else {})
+    return {**specification, **rest}
