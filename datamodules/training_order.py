@@ -73,7 +73,9 @@ class SeededDataset(Dataset[Batch]):
     """Give every sample of every epoch random numbers of its own.
 
     Items are asked for as `(epoch, index)`. What the data set draws from torch's global generator
-    is the same in any process or worker and at any time, and nothing outside notices.
+    is the same in any process or worker and at any time, and nothing outside notices. Samplers of
+    torch ask by the index alone, and get what the first epoch has: so `overfit_batches` has the
+    same batches in every epoch.
 
     Args:
         dataset: draws from torch's global generator, if at all.
@@ -84,8 +86,11 @@ class SeededDataset(Dataset[Batch]):
         self.dataset = dataset
         self.seed = seed
 
-    def __getitem__(self, epoch_and_index: tuple[int, int]) -> Batch:
-        epoch, index = epoch_and_index
+    def __len__(self) -> int:
+        return len(self.dataset)  # type: ignore[arg-type]
+
+    def __getitem__(self, item: tuple[int, int] | int) -> Batch:
+        epoch, index = item if isinstance(item, tuple) else (0, item)
         num_threads = torch.get_num_threads()
         # Sums over an image, as for its contrast, round differently with the number of threads,
         # which is 1 in a worker.

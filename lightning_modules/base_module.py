@@ -2,7 +2,8 @@
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
@@ -17,6 +18,7 @@ from lightning_modules.optimization.schedule import SchedulerFactory, readable_b
 from lightning_modules.optimization.scheduled_module import OptimizerFactory, ScheduledModule
 from lightning_modules.report.second_modality import as_heading, second_modality
 from lightning_modules.runs.checkpoints import check_architecture, match_compiled
+from lightning_modules.runs.initial_weights import load_initial_weights
 from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.runs.score import Score, check_scores, find_impossible
 from mutualformer.errors import UserError
@@ -47,6 +49,9 @@ class BaseModule(ScheduledModule, ABC):
         non_finite_loss: what to do when the loss of a batch is NaN or infinite: ``"stop"`` before
             it reaches the weights, or ``"skip"`` the batch, in all processes alike. Either way the
             batch is written to ``non_finite_batch.pt`` in the run folder.
+        init_from: weights that a new training begins with, of the same architecture or another one
+            that shares parts; see :func:`.load_initial_weights`. Not read by other commands, nor by
+            a training that continues a checkpoint.
 
     Attributes:
         scores: descriptions of the scores. The first one decides which checkpoint is the best.
@@ -68,6 +73,7 @@ class BaseModule(ScheduledModule, ABC):
         warmup_steps: int = 0,
         encoder_learning_rate_factor: float = 0.1,
         non_finite_loss: Literal["stop", "skip"] = "stop",
+        init_from: str | None = None,
     ) -> None:
         super().__init__()
         if warmup_steps < 0:
@@ -86,6 +92,8 @@ class BaseModule(ScheduledModule, ABC):
         self.warmup_steps = warmup_steps
         self.encoder_learning_rate_factor = encoder_learning_rate_factor
         self.non_finite_loss = non_finite_loss
+        self.init_from = init_from
+        self._is_initialized = False
         self.latest_scores: dict[str, dict[str, float]] = {}
         self._metrics_of: dict[str, Metric | MetricCollection] = {}
 
@@ -147,6 +155,21 @@ class BaseModule(ScheduledModule, ABC):
             "Change the network's settings or its last layer"
         )
 
+    def load_initial_weights(self) -> None:
+        """Load the weights of `init_from`, once.
+
+        Raises:
+            UserError: they cannot be read, or none of them fits.
+        """
+        if self.init_from is not None and not self._is_initialized:
+            load_initial_weights(self, self.init_from)
+            self._is_initialized = True
+
+    def on_fit_start(self) -> None:
+        """Begin a new training with the weights that were asked for."""
+        if not self.trainer.ckpt_path:
+            self.load_initial_weights()
+
     @torch.no_grad()
     def check_batch(self, batch: Mapping[str, Any]) -> None:
         """Refuse a network that does not fit the task or the data, and leave it as it was.
@@ -169,7 +192,8 @@ class BaseModule(ScheduledModule, ABC):
         Raises:
             UserError: the loss is not finite, and training is to stop then; names the images.
         """
-        loss = self.compute_loss(batch)
+        with _normalised_by_statistics():
+            loss = self.compute_loss(batch)
         if not self.trainer.strategy.reduce_boolean_decision(bool(loss.isfinite())):
             self._report_non_finite(loss, batch, batch_idx)
             return None
@@ -240,6 +264,21 @@ class BaseModule(ScheduledModule, ABC):
         here = self.state_dict()
         checkpoint["state_dict"] = match_compiled(checkpoint["state_dict"], here)
         check_architecture(checkpoint, here, dict(self.hparams))
+
+
+@contextmanager
+def _normalised_by_statistics() -> Iterator[None]:
+    """Name the settings where torch cannot take a mean and a variance over a single value."""
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 " not in str(error):  # value per channel, or spatial element
+            raise
+        raise UserError(
+            f"{' '.join(str(error).split())}: a normalisation layer of the network sees one value "
+            "per channel. Raise --data.batch_size or --data.image_size, or choose a decoder "
+            "(--model.network.decoder_name) or encoder without it"
+        ) from error
 
 
 def class_path(instance: object) -> str:

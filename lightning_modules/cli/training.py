@@ -3,7 +3,6 @@
 import copy
 import itertools
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -177,7 +176,8 @@ class MutualFormerCLI(LightningCLI):
         if config.ckpt_path:
             config.ckpt_path = str(run.named_checkpoint(str(config.ckpt_path)))
         elif self.config.subcommand == "fit":
-            self._continue_run(run.path)
+            found = checkpoint_to_continue(run.path, self._resolved_config(), config.resume)
+            config.ckpt_path = None if found is None else str(found)
         else:
             config.ckpt_path = str(run.find_checkpoint())
         self._checkpoint = None
@@ -190,17 +190,6 @@ class MutualFormerCLI(LightningCLI):
             self._complete_because = why_complete(path, self._checkpoint, run, settings)
         if self.config.subcommand == "test":
             config.verbose = False  # ResultsWriter prints the table
-
-    def _continue_run(self, folder: Path) -> None:
-        config = self.config[self.config.subcommand]
-        # Other processes are started while the first may already be writing.
-        first_process = int(os.environ.get("LOCAL_RANK", 0)) == 0
-        resume: Resume = config.resume if first_process else "auto"
-        checkpoint = checkpoint_to_continue(folder, self._resolved_config(), resume)
-        if checkpoint is not None:
-            config.ckpt_path = str(checkpoint)
-            if first_process:
-                print(f"Continuing the run in {folder} from {checkpoint.name}", file=sys.stderr)
 
     def _resolved_config(self) -> dict[str, Any]:
         subcommand = self.config.subcommand
@@ -218,6 +207,8 @@ class MutualFormerCLI(LightningCLI):
         if self.subcommand == "fit":
             has_end = {self.trainer.max_epochs, self.trainer.max_steps} != {-1}
             self.model.check_optimization(has_end, self._checkpoint)
+            if not self.config[self.subcommand].ckpt_path:
+                self.model.load_initial_weights()
         self._checkpoint = None  # Lightning reads it anew: two at once may be much
         if isinstance(self.datamodule, PairedModalityDataModule):
             # The trainer, which knows the model later, does not know it yet.

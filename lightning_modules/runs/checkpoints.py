@@ -1,5 +1,7 @@
 """Checkpoints of a run: written whole, checked before they are used, continued on request."""
 
+import os
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -80,13 +82,29 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: it is none, cut, or of a newer version; names another one if there is.
     """
+    checkpoint = read_tensors(path)
+    state = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(x, Tensor) for x in state.values()):
+        raise UserError(f"{path} is not a checkpoint of mutualformer fit")
+    # A checkpoint that a script wrote, or 0.1.0 early on, has no provenance.
+    if isinstance(checkpoint.get("provenance"), dict):
+        check_version(f"checkpoint {path}", checkpoint["provenance"].get("version"), __version__)
+    return checkpoint
+
+
+def read_tensors(path: Path) -> Any:
+    """Read what `torch.save` wrote, of tensors and plain values only.
+
+    Raises:
+        ValueError: it is damaged, or holds anything else; names another checkpoint if there is.
+    """
     if path.is_dir():
         raise UserError(f"{path} is a folder, expected the file of a checkpoint")
     try:
         if damage := describe_damage(path):
             raise UserError(damage)
         # The file is not mapped into memory: that would not notice that a tensor is cut.
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises nearly anything for a damaged file
         run = RunFolder(path.parent.parent)
         last = path.name == run.last_checkpoint.name
@@ -95,13 +113,6 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise UserError(
             f"checkpoint {path} cannot be read: {why_unreadable(error)}{hint}"
         ) from error
-    state = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(x, Tensor) for x in state.values()):
-        raise UserError(f"{path} is not a checkpoint of mutualformer fit")
-    # A checkpoint that a script wrote, or 0.1.0 early on, has no provenance.
-    if isinstance(checkpoint.get("provenance"), dict):
-        check_version(f"checkpoint {path}", checkpoint["provenance"].get("version"), __version__)
-    return checkpoint
 
 
 def match_compiled(stored: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
@@ -158,7 +169,7 @@ def check_architecture(
 
 
 def checkpoint_to_continue(folder: Path, config: Mapping[str, Any], resume: Resume) -> Path | None:
-    """Return the checkpoint that `fit` continues from in this folder; None for a new run.
+    """Return the checkpoint that `fit` continues from in this folder, and say so.
 
     It may train longer than planned: a limit (`max_epochs`, `max_steps`, `max_time`) that is raised
     is no other setting.
@@ -168,6 +179,9 @@ def checkpoint_to_continue(folder: Path, config: Mapping[str, Any], resume: Resu
         config: resolved configuration that `fit` was called with.
         resume: ``"auto"``: continue what is there; ``"never"``: refuse to.
 
+    Returns:
+        The last checkpoint, or else the best one; None for a new run.
+
     Raises:
         UserError: the folder holds a run, and ``resume`` is ``"never"``, or its settings differ in
             what can change a result.
@@ -176,8 +190,10 @@ def checkpoint_to_continue(folder: Path, config: Mapping[str, Any], resume: Resu
     last = run.last_checkpoint
     if not any(run.checkpoints.glob("*.ckpt")):
         return None
+    # Other processes are started while the first may already be writing.
+    first_process = int(os.environ.get("LOCAL_RANK", 0)) == 0
     elsewhere = "choose another folder with --trainer.default_root_dir, or delete it"
-    if resume == "never":
+    if resume == "never" and first_process:
         raise UserError(
             f"{folder} already holds a run, and --resume is never: {elsewhere}, or continue it "
             "with --resume auto"
@@ -199,4 +215,7 @@ def checkpoint_to_continue(folder: Path, config: Mapping[str, Any], resume: Resu
                 f"{folder} holds a run with other settings: {'; '.join(differing)}. To start a new "
                 f"one, {elsewhere}; to continue it all the same, give --ckpt_path {last}"
             )
-    return last if last.exists() else run.best_checkpoint
+    found = last if last.exists() else run.best_checkpoint
+    if first_process:
+        print(f"Continuing the run in {folder} from {found.name}", file=sys.stderr)
+    return found

@@ -67,6 +67,11 @@ def why_complete(
     ended = _why_ended(its_run, checkpoint, config)
     if path.resolve().parent == run.checkpoints.resolve():
         return ended
+    if init_from := flatten(config).get("model.init_from"):
+        raise UserError(
+            f"--ckpt_path is {path} and model.init_from is {init_from}, expected one of them: the "
+            "former continues a training, the latter begins one"
+        )
     if ended := _why_at_its_end(checkpoint, config) or ended:
         raise UserError(
             f"{path} has nothing left to train ({ended}): to train longer, raise "
