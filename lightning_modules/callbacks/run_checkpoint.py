@@ -127,6 +127,15 @@ class RunCheckpoint(ModelCheckpoint):
             state_dict = state_dict | paths | {"best_k_models": moved, "dirpath": self.dirpath}
             super().load_state_dict(state_dict)
 
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Let the patience that is typed now count, which EarlyStopping keeps in its state."""
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            state = checkpoint.get("callbacks", {}).get(callback.state_key)
+            if isinstance(callback, EarlyStopping) and state:
+                state["patience"] = callback.patience
+
     def on_validation_start(self, trainer: Trainer, *_: Any) -> None:
         """Forget a validation that was given up, and is repeated now."""
         forget_repeated_validation(trainer)

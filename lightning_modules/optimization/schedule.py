@@ -9,7 +9,14 @@ from typing import Any, Protocol
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import (
+    CyclicLR,
+    LinearLR,
+    LRScheduler,
+    OneCycleLR,
+    ReduceLROnPlateau,
+    SequentialLR,
+)
 
 from mutualformer.errors import UserError, refused_setting
 
@@ -108,19 +115,54 @@ def check_scheduler_class(scheduler_class: type) -> None:
 
 
 def build_scheduler(
-    factory: SchedulerFactory, optimizer: Optimizer, num_steps: int | None
+    factory: SchedulerFactory,
+    optimizer: Optimizer,
+    num_steps: int | None,
+    warmup_steps: int = 0,
 ) -> LRScheduler:
-    """Build a scheduler for a number of steps.
+    """Build the schedule of a training.
 
     Args:
-        factory: see :class:`SchedulerFactory`.
+        factory: see :class:`SchedulerFactory`. The scheduler spans the steps after the warm-up.
         optimizer: whose rates it changes. They are the highest that a scheduler reaches which is
             not told others.
-        num_steps: that it is to span; None if the training has no such number.
+        num_steps: of the training; None if it has no such number.
+        warmup_steps: in which the rates first rise from 1 %, fewer than there are.
 
     Raises:
         UserError: the class cannot be used, its options do not fit it, or it needs the number.
     """
+    rest = num_steps
+    if num_steps is not None:
+        warmup_steps = max(0, min(warmup_steps, num_steps - 1))
+        rest = num_steps - warmup_steps
+    scheduler = _build(factory, optimizer, rest)
+    if warmup_steps == 0:
+        return scheduler
+    return _WarmUp(optimizer, scheduler, warmup_steps)
+
+
+class _WarmUp(SequentialLR):
+    """Let the rates rise, then hand them over as the scheduler left them when it was built.
+
+    torch hands over those of the last step of the warm-up, which a scheduler that multiplies what
+    it finds would never leave.
+    """
+
+    def __init__(self, optimizer: Optimizer, scheduler: LRScheduler, num_steps: int) -> None:
+        self._first_rates = [group["lr"] for group in optimizer.param_groups]
+        warmup = LinearLR(optimizer, start_factor=0.01, total_iters=num_steps)
+        super().__init__(optimizer, [warmup, scheduler], milestones=[num_steps])
+
+    def step(self) -> None:  # type: ignore[override]
+        """Go one step on."""
+        if self.last_epoch + 1 == self._milestones[0]:
+            for group, rate in zip(self.optimizer.param_groups, self._first_rates, strict=True):
+                group["lr"] = rate
+        super().step()
+
+
+def _build(factory: SchedulerFactory, optimizer: Optimizer, num_steps: int | None) -> LRScheduler:
     options: dict[str, Any] = {}
     function: Any = factory
     while isinstance(function, partial):
@@ -130,11 +172,15 @@ def build_scheduler(
         if function.args and not classes:
             break
         function = classes[0] if classes else function.func
-    with refused_setting("model.scheduler", ValueError, TypeError, KeyError, ZeroDivisionError):
-        if not isinstance(function, type):
-            return factory(optimizer, num_steps)  # type: ignore[call-arg, arg-type]
-        check_scheduler_class(function)
-        return function(optimizer, **_complete(function, options, optimizer, num_steps))
+    refusals = (ValueError, TypeError, KeyError, AttributeError, ZeroDivisionError)
+    with refused_setting("model.scheduler", *refusals):
+        if isinstance(function, type):
+            check_scheduler_class(function)
+            scheduler = function(optimizer, **_complete(function, options, optimizer, num_steps))
+        else:
+            scheduler = factory(optimizer, num_steps)  # type: ignore[call-arg, arg-type]
+        scheduler.state_dict()  # LambdaLR has none of some functions, and a checkpoint needs it
+        return scheduler
 
 
 def _complete(

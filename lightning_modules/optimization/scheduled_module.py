@@ -9,7 +9,6 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.optim import LBFGS, Optimizer, SparseAdam
-from torch.optim.lr_scheduler import LinearLR, SequentialLR
 from torch.utils._pytree import tree_map_only
 
 from lightning_modules.optimization.continuation import KEY, Start, check_optimizer
@@ -48,17 +47,7 @@ class ScheduledModule(LightningModule):
                 "model.optimizer is LBFGS, which computes the gradients of a batch many times, "
                 "expected one process and no accumulated batches: change those, or the optimiser"
             )
-        warmup_steps = self.warmup_steps
-        if num_steps is not None:
-            warmup_steps = max(0, min(warmup_steps, num_steps - 1))
-        scheduler = build_scheduler(
-            self.scheduler_factory,
-            optimizer,
-            None if num_steps is None else num_steps - warmup_steps,
-        )
-        if warmup_steps > 0:
-            warmup = LinearLR(optimizer, start_factor=0.01, total_iters=warmup_steps)
-            scheduler = SequentialLR(optimizer, [warmup, scheduler], milestones=[warmup_steps])
+        scheduler = build_scheduler(self.scheduler_factory, optimizer, num_steps, self.warmup_steps)
         self._start = Start(optimizer, scheduler, num_steps)
         return {
             "optimizer": optimizer,
