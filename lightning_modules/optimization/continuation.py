@@ -37,6 +37,14 @@ class Start:
             **_texts("scheduler", self._state),
         }
 
+    def differs(self, stored: Mapping[str, str] | None) -> bool:
+        """Tell whether a checkpoint was written with other settings, or does not say with which."""
+        return stored is None or stored != self.settings
+
+    def scheduler_state(self) -> dict[str, Any]:
+        """Return the state of the schedule at step 0."""
+        return copy.deepcopy(self._state)
+
     def take_over(self, stored: Mapping[str, str] | None, step: int) -> list[str]:
         """Let the settings of now count, if they differ from those of a checkpoint.
 
@@ -48,19 +56,19 @@ class Start:
             step: of the optimiser, at which the checkpoint was written.
 
         Returns:
-            What differs, in words; empty if the state of the checkpoint was left as it is.
+            What differs, in words; empty if that is nothing, or not known.
         """
-        differing = describe_differences(stored, self.settings)
-        if differing or stored is None:
-            # A callback may have added groups, which are its own.
-            for group, options in zip(self._optimizer.param_groups, self._groups, strict=False):
-                group.update(copy.deepcopy(options))
-            self._scheduler.load_state_dict(copy.deepcopy(self._state))
-            with warnings.catch_warnings():  # that the optimiser has not stepped yet
-                warnings.simplefilter("ignore")
-                for _ in range(step):
-                    self._scheduler.step()
-        return differing
+        if not self.differs(stored):
+            return []
+        # A callback may have added groups, which are its own.
+        for group, options in zip(self._optimizer.param_groups, self._groups, strict=False):
+            group.update(copy.deepcopy(options))
+        self._scheduler.load_state_dict(self.scheduler_state())
+        with warnings.catch_warnings():  # that the optimiser has not stepped yet
+            warnings.simplefilter("ignore")
+            for _ in range(step):
+                self._scheduler.step()
+        return [] if stored is None else _describe_differences(stored, self.settings)
 
 
 def check_optimizer(stored: Mapping[str, str] | None, optimizer: object) -> None:
@@ -78,11 +86,8 @@ def check_optimizer(stored: Mapping[str, str] | None, optimizer: object) -> None
         )
 
 
-def describe_differences(
-    stored: Mapping[str, str] | None, settings: Mapping[str, str]
-) -> list[str]:
+def _describe_differences(stored: Mapping[str, str], settings: Mapping[str, str]) -> list[str]:
     """Say which settings differ, such as ``optimizer.0.lr 0.001 -> 0.01``."""
-    stored = settings if stored is None else stored
     names = [*settings, *(name for name in stored if name not in settings)]
     differing = [name for name in names if stored.get(name) != settings.get(name)]
     # What only follows from the others is told if there is nothing else.

@@ -33,7 +33,9 @@ class ScheduledModule(LightningModule):
     encoder_learning_rate_factor: float
 
     _start: Start | None = None
-    _stored_settings: Mapping[str, str] | None = None  # of the checkpoint that was loaded
+    # Of the checkpoint that was loaded, where Lightning will read the schedule's state.
+    _stored_settings: Mapping[str, str] | None = None
+    _stored_schedules: list[Any] | None = None
     _num_averaged = 0
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -49,6 +51,7 @@ class ScheduledModule(LightningModule):
             )
         scheduler = build_scheduler(self.scheduler_factory, optimizer, num_steps, self.warmup_steps)
         self._start = Start(optimizer, scheduler, num_steps)
+        self._leave_out_other_schedule()
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
@@ -115,6 +118,13 @@ class ScheduledModule(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Remember what its optimiser and schedule were built from."""
         self._stored_settings = checkpoint.get(KEY)
+        self._stored_schedules = checkpoint.get("lr_schedulers")
+        self._leave_out_other_schedule()  # FSDP loads a checkpoint when all is built
+
+    def _leave_out_other_schedule(self) -> None:
+        """Replace the state of a schedule in a checkpoint, which may be of another class."""
+        if self._start and self._stored_schedules and self._start.differs(self._stored_settings):
+            self._stored_schedules[:] = [self._start.scheduler_state()]
 
     def on_train_start(self) -> None:
         """Let the settings of a continued training count from here on.

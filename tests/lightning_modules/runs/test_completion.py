@@ -9,44 +9,16 @@ from pathlib import Path
 import pytest
 import torch
 from break_at import load, signal_at
-from lightning.pytorch import Callback, Trainer
+from small_fit import SMALL, callback, fit, stop_at
 
 from lightning_modules import SaliencyModule
-from lightning_modules.main import main
 from lightning_modules.runs.completion import is_raised
-
-CONFIG = Path(__file__).parents[1] / "tiny.yaml"
-# Three batches an epoch.
-SMALL = ["--model.network=own_parts.TwoLayers", "--model.network.width=4", "--data.num_train=6"]
-SMALL += ["--data.num_val=1", "--data.num_test=1", "--affinity_maps.num_samples=0"]
-
-
-def fit(folder: Path, *options: str) -> int:
-    where = f"--trainer.default_root_dir={folder}"
-    return main(["fit", f"--config={CONFIG}", *SMALL, where, *options])
-
-
-class StopAt(Callback):
-    """End the training in good order after a batch, as Timer and EarlyStopping do."""
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def on_train_batch_end(self, trainer: Trainer, *_: object) -> None:
-        trainer.should_stop = trainer.should_stop or trainer.global_step == self.step
-
-
-def stop_at(step: int) -> str:
-    part = {"class_path": f"{StopAt.__module__}.StopAt", "init_args": {"step": step}}
-    return f"--trainer.callbacks={json.dumps([part])}"
 
 
 def early_stopping(patience: int) -> str:
     """Return the option for a stop after so many validations after the first: none is better."""
-    options = {"monitor": "val/held_out/s_measure", "patience": patience, "min_delta": 2}
-    return (
-        f"--trainer.callbacks={json.dumps([{'class_path': 'EarlyStopping', 'init_args': options}])}"
-    )
+    score = "val/held_out/s_measure"
+    return callback("EarlyStopping", monitor=score, patience=patience, min_delta=2)
 
 
 WITHOUT_VALIDATION = "--data.num_val=0"
@@ -153,8 +125,8 @@ def test_a_longer_patience_counts(finished: Path, tmp_path: Path) -> None:
 
 
 def test_a_signal_is_no_ending(tmp_path: Path, forked: Callable) -> None:
-    options = [*SMALL, "--trainer.max_epochs=2", f"--trainer.default_root_dir={tmp_path}"]
-    command = ["fit", f"--config={CONFIG}", *options]
+    options = ["--trainer.max_epochs=2", f"--trainer.default_root_dir={tmp_path}"]
+    command = ["fit", *SMALL, *options]
     stopped = forked(command, signal_at(SaliencyModule, "training_step", 2, signal.SIGTERM)).wait()
     assert (stopped.code, load(tmp_path)["global_step"]) == (0, 2), stopped.output
     assert not (tmp_path / "ended.json").exists()
