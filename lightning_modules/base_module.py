@@ -2,8 +2,7 @@
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -14,6 +13,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from torchmetrics import Metric, MetricCollection
 
 from datamodules.files import write_atomically
+from lightning_modules.batch_statistics import enough_values
 from lightning_modules.optimization.schedule import SchedulerFactory, readable_by_any_parser
 from lightning_modules.optimization.scheduled_module import OptimizerFactory, ScheduledModule
 from lightning_modules.report.second_modality import as_heading, second_modality
@@ -180,7 +180,7 @@ class BaseModule(ScheduledModule, ABC):
         modes = {module: module.training for module in self.modules()}
         self.eval()  # where a batch of one sample will do, whatever the normalisation
         try:
-            with torch.random.fork_rng(devices=[]):
+            with torch.random.fork_rng(devices=[]), enough_values():
                 self.compute_loss(batch)
         finally:
             for module, mode in modes.items():
@@ -192,7 +192,7 @@ class BaseModule(ScheduledModule, ABC):
         Raises:
             UserError: the loss is not finite, and training is to stop then; names the images.
         """
-        with _normalised_by_statistics():
+        with enough_values():
             loss = self.compute_loss(batch)
         if not self.trainer.strategy.reduce_boolean_decision(bool(loss.isfinite())):
             self._report_non_finite(loss, batch, batch_idx)
@@ -264,21 +264,6 @@ class BaseModule(ScheduledModule, ABC):
         here = self.state_dict()
         checkpoint["state_dict"] = match_compiled(checkpoint["state_dict"], here)
         check_architecture(checkpoint, here, dict(self.hparams))
-
-
-@contextmanager
-def _normalised_by_statistics() -> Iterator[None]:
-    """Name the settings where torch cannot take a mean and a variance over a single value."""
-    try:
-        yield
-    except ValueError as error:
-        if "more than 1 " not in str(error):  # value per channel, or spatial element
-            raise
-        raise UserError(
-            f"{' '.join(str(error).split())}: a normalisation layer of the network sees one value "
-            "per channel. Raise --data.batch_size or --data.image_size, or choose a decoder "
-            "(--model.network.decoder_name) or encoder without it"
-        ) from error
 
 
 def class_path(instance: object) -> str:

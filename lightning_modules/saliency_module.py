@@ -7,6 +7,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from lightning_modules.base_module import BaseModule
+from lightning_modules.batch_statistics import enough_values
 from lightning_modules.metrics import PROTOCOL, PerImageScores, SaliencyScores, quantise
 from lightning_modules.runs.score import SALIENCY_SCORES
 from mutualformer.errors import UserError
@@ -45,7 +46,9 @@ class SaliencyModule(BaseModule):
 
     def forward(self, rgb: Tensor, depth: Tensor) -> Tensor:
         """Map `(B, 3, H, W)` and `(B, 1, H, W)` to logits `(B, 1, H, W)`."""
-        return self.check_output(self.network(rgb, depth), (len(rgb), 1, *rgb.shape[-2:]))
+        with enough_values():
+            output = self.network(rgb, depth)
+        return self.check_output(output, (len(rgb), 1, *rgb.shape[-2:]))
 
     def compute_loss(self, batch: Mapping[str, Any]) -> Tensor:
         """Compare logits with masks."""

@@ -176,13 +176,15 @@ def test_a_run_is_continued_by_the_same_command_and_never_overwritten(
     for options, words in (
         (["--resume=never"], "already holds a run, and --resume is never"),
         (["--model.optimizer.lr=0.5"], "model.optimizer.lr (0.001 there, 0.5 now)"),
-        (["--trainer.max_epochs=2"], f"give --ckpt_path {last}"),
+        (["--trainer.max_epochs=0"], f"give --ckpt_path {last}"),
     ):
         with pytest.raises(SystemExit, match="2"):
             run("fit", trained, *options)
         assert words in capsys.readouterr().err
     assert run("fit", trained, "--ckpt_path", str(last), "--trainer.max_epochs=2") == 0
     assert torch.load(last, weights_only=True)["epoch"] == 1
+    assert run("fit", trained, "--trainer.max_epochs=3") == 0  # a raised limit goes on by itself
+    assert torch.load(last, weights_only=True)["epoch"] == 2
 
 
 def test_of_a_damaged_checkpoint_the_other_one_is_offered(
