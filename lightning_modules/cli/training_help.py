@@ -15,7 +15,7 @@ _EXAMPLES = {
 _OPTIONS = (
     ("--config FILE", "settings; repeat for overlays, the last counts"),
     ("--seed_everything N", "seed of weights, order, augmentation and dropout"),
-    ("--ckpt_path FILE", "of a checkpoint; by default that of the run's folder"),
+    ("--ckpt_path FILE", "a checkpoint, or best or last of the run; by default the run's"),
     ("--trainer.default_root_dir FOLDER", "the folder of the run"),
     ("--trainer.accelerator NAME", "cpu, gpu or auto"),
     ("--trainer.devices N", "processes, one per GPU"),
@@ -30,6 +30,7 @@ _OPTIONS = (
 _OPTIONS_OF_FIT = (
     ("--trainer.max_epochs N", "how long to train"),
     ("--model.optimizer.lr X", "learning rate, where the YAML names an optimiser"),
+    ("--model.init_from WEIGHTS", "begin with those of a run, a checkpoint or an export"),
     ("--data.batch_size N", "samples per step and process"),
     ("--resume auto|never", "continue the run in the folder (auto), or refuse to"),
     ("--test_after_fit true", "test the best checkpoint afterwards"),
