@@ -184,10 +184,6 @@ class MutualFormerCLI(LightningCLI):
         if config.ckpt_path:
             may_run_code = config.weights_only is False
             self._checkpoint = check_checkpoint(Path(config.ckpt_path), may_run_code)
-        self._complete_because = None
-        if self.config.subcommand == "fit" and self._checkpoint is not None:
-            path, settings = Path(config.ckpt_path), self._resolved_config()
-            self._complete_because = why_complete(path, self._checkpoint, run, settings)
         if self.config.subcommand == "test":
             config.verbose = False  # ResultsWriter prints the table
 
@@ -201,13 +197,20 @@ class MutualFormerCLI(LightningCLI):
         in_fit = self.subcommand == "fit"
         steps = 0 if in_fit or not self._checkpoint else self._checkpoint.get("global_step")
         say_what_follows(self.trainer, self._tests_after_fit, steps)
+        path = self.config[self.subcommand].ckpt_path
+        self._complete_because = None
         if self._checkpoint is not None:
             # Lightning asks the model too late under FSDP, when it has loaded the weights.
             self.model.on_load_checkpoint(self._checkpoint)
+            if self.subcommand == "fit":
+                run = RunFolder(self.trainer.default_root_dir)
+                self._complete_because = why_complete(
+                    Path(path), self._checkpoint, run, self._resolved_config()
+                )
         if self.subcommand == "fit":
             has_end = {self.trainer.max_epochs, self.trainer.max_steps} != {-1}
             self.model.check_optimization(has_end, self._checkpoint)
-            if not self.config[self.subcommand].ckpt_path:
+            if not path:
                 self.model.load_initial_weights()
         self._checkpoint = None  # Lightning reads it anew: two at once may be much
         if isinstance(self.datamodule, PairedModalityDataModule):

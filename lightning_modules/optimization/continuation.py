@@ -107,7 +107,7 @@ def _texts(prefix: str, value: Any) -> dict[str, str]:
         parts = [_texts(f"{prefix}.{name}", part) for name, part in value.items()]
         return {name: text for part in parts for name, text in part.items()}
     text = repr(value)
-    return {} if " object at 0x" in text or " at 0x" in text else {prefix: text}
+    return {} if " at 0x" in text else {prefix: text}
 
 
 def _name(instance: object) -> str:

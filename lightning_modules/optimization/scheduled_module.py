@@ -31,6 +31,7 @@ class ScheduledModule(LightningModule):
     scheduler_factory: SchedulerFactory
     warmup_steps: int
     encoder_learning_rate_factor: float
+    non_finite_loss: str
 
     _start: Start | None = None
     # Of the checkpoint that was loaded, where Lightning will read the schedule's state.
@@ -43,11 +44,14 @@ class ScheduledModule(LightningModule):
         optimizer = self.build_optimizer()
         num_steps = number_of_steps(self.trainer)
         if isinstance(optimizer, LBFGS) and (
-            accumulates(self.trainer) or self.trainer.world_size > 1
+            accumulates(self.trainer)
+            or self.trainer.world_size > 1
+            or self.non_finite_loss == "skip"
         ):
             raise UserError(
-                "model.optimizer is LBFGS, which computes the gradients of a batch many times, "
-                "expected one process and no accumulated batches: change those, or the optimiser"
+                "model.optimizer is LBFGS, which computes the loss of a batch many times, expected "
+                "one process, no accumulated batches and no skipped ones (non_finite_loss): change "
+                "those, or the optimiser"
             )
         scheduler = build_scheduler(self.scheduler_factory, optimizer, num_steps, self.warmup_steps)
         self._start = Start(optimizer, scheduler, num_steps)
@@ -98,7 +102,7 @@ class ScheduledModule(LightningModule):
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         """Step it; what it refuses then, as OneCycleLR a step too many, are its settings."""
         with refused_setting("model.scheduler", ValueError):
-            scheduler.step()
+            super().lr_scheduler_step(scheduler, metric)
 
     def check_optimization(self, has_end: bool, checkpoint: Mapping[str, Any] | None) -> None:
         """Refuse optimiser and schedule before anything is written.
@@ -111,6 +115,8 @@ class ScheduledModule(LightningModule):
             UserError: one of them cannot be used, or the optimiser is of another class than that of
                 the checkpoint.
         """
+        if type(self).configure_optimizers is not ScheduledModule.configure_optimizers:
+            return  # a task may build others
         optimizer = self.build_optimizer()
         check_optimizer((checkpoint or {}).get(KEY), optimizer)
         build_scheduler(self.scheduler_factory, optimizer, 1000 if has_end else None)
