@@ -26,6 +26,16 @@ def ends_within_epoch(trainer: Trainer) -> bool:
     return epoch_was_cut(trainer) and (stops or trainer.global_step == trainer.max_steps)
 
 
+def position(trainer: Trainer) -> tuple[int, int]:
+    """Return how many epochs are behind a training, and batches of the next one.
+
+    `current_epoch` counts differently where training is limited by steps.
+    """
+    epochs: Any = trainer.fit_loop.epoch_progress.current
+    batches = trainer.fit_loop.epoch_loop.batch_progress.current
+    return epochs.processed, batches.ready if epochs.started > epochs.processed else 0
+
+
 def stop_after_this_step(trainer: Trainer) -> None:
     """End the fit as after SIGTERM; `should_stop` would finish the epoch and call it complete."""
     trainer._signal_connector.received_sigterm = True

@@ -3,7 +3,7 @@
 import copy
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch.optim import Optimizer
@@ -20,33 +20,44 @@ class Start:
     """Optimiser and schedule as they are built, before the first step.
 
     Args:
-        optimizer: whose options per group are the settings.
-        scheduler: as it stands at step 0.
+        optimizer: new; its options per group are settings.
+        build: makes the schedule for a number of steps, on the optimiser.
         num_steps: of the training; None if it has no number.
+
+    Attributes:
+        scheduler: the schedule.
+        settings: by name, what determines them.
     """
 
-    def __init__(self, optimizer: Optimizer, scheduler: LRScheduler, num_steps: int | None) -> None:
-        self._optimizer, self._scheduler = optimizer, scheduler
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        build: Callable[[int | None], LRScheduler],
+        num_steps: int | None,
+    ) -> None:
+        self._optimizer, self._build = optimizer, build
         self._groups = [copy.deepcopy(_options(group)) for group in optimizer.param_groups]
-        self._state = copy.deepcopy(scheduler.state_dict())
+        self._begin(num_steps)
+
+    def _begin(self, num_steps: int | None) -> None:
+        self.scheduler = self._build(num_steps)
+        groups = [_options(group) for group in self._optimizer.param_groups]
         self.settings = {
-            "optimizer": _name(optimizer),
-            "scheduler": _names(scheduler),
+            "optimizer": _name(self._optimizer),
+            "scheduler": _names(self.scheduler),
             "steps": repr(num_steps),
-            **_texts("optimizer", dict(enumerate(self._groups))),
-            **_texts("scheduler", self._state),
+            **_texts("optimizer", dict(enumerate(groups))),
+            **_texts("scheduler", self.scheduler.state_dict()),
         }
 
     def differs(self, stored: Mapping[str, str] | None) -> bool:
         """Tell whether a checkpoint was written with other settings, or does not say with which."""
         return stored is None or stored != self.settings
 
-    def scheduler_state(self) -> dict[str, Any]:
-        """Return the state of the schedule at step 0."""
-        return copy.deepcopy(self._state)
-
-    def take_over(self, stored: Mapping[str, str] | None, step: int) -> list[str]:
-        """Let the settings of now count, if they differ from those of a checkpoint.
+    def take_over(
+        self, stored: Mapping[str, str] | None, step: int, num_steps: int | None
+    ) -> list[str]:
+        """Let the settings of now count in place of those of a checkpoint.
 
         The optimiser keeps what it has gathered. The schedule stands where it would stand at this
         step if it had been that of now from the beginning.
@@ -54,20 +65,21 @@ class Start:
         Args:
             stored: settings in the checkpoint; None if a former version wrote it.
             step: of the optimiser, at which the checkpoint was written.
+            num_steps: of the whole training, as it goes on.
 
         Returns:
             What differs, in words; empty if that is nothing, or not known.
         """
-        if not self.differs(stored):
-            return []
         # A callback may have added groups, which are its own.
         for group, options in zip(self._optimizer.param_groups, self._groups, strict=False):
-            group.update(copy.deepcopy(options))
-        self._scheduler.load_state_dict(self.scheduler_state())
+            parameters = group["params"]
+            group.clear()
+            group.update({"params": parameters, **copy.deepcopy(options)})
+        self._begin(num_steps)
         with warnings.catch_warnings():  # that the optimiser has not stepped yet
             warnings.simplefilter("ignore")
             for _ in range(step):
-                self._scheduler.step()
+                self.scheduler.step()
         return [] if stored is None else _describe_differences(stored, self.settings)
 
 

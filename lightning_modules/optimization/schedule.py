@@ -18,6 +18,7 @@ from torch.optim.lr_scheduler import (
     SequentialLR,
 )
 
+from lightning_modules.lightning_internals import position
 from mutualformer.errors import UserError, refused_setting
 
 # What a scheduler may call the number of its steps; a class of the user's too.
@@ -56,15 +57,42 @@ def number_of_steps(trainer: Trainer) -> int | None:
     Also if the number of accumulated batches changes from epoch to epoch.
     """
     number = trainer.estimated_stepping_batches
-    changing = _changing_accumulation(trainer)
-    epochs, batches = trainer.max_epochs, trainer.num_training_batches
-    if changing and epochs is not None and epochs > 0 and math.isfinite(batches):
-        number = sum(
-            math.ceil(batches / changing.get_accumulate_grad_batches(epoch))
-            for epoch in range(epochs)
-        )
+    if _has_epochs(trainer):
+        number = sum(_steps_of_epoch(trainer, epoch) for epoch in range(trainer.max_epochs or 0))
         number = number if trainer.max_steps == -1 else min(number, trainer.max_steps)
     return int(number) if 0 <= number < math.inf else None
+
+
+def number_of_steps_continued(trainer: Trainer) -> int | None:
+    """Return how many steps a training will have had that goes on with other settings.
+
+    Those behind it may have been of another size.
+    """
+    if not _has_epochs(trainer):
+        return number_of_steps(trainer)
+    epochs, batches = position(trainer)
+    left = sum(_steps_of_epoch(trainer, x) for x in range(epochs, trainer.max_epochs or 0))
+    if batches:
+        left -= _steps_of_epoch(trainer, epochs, batches)
+    number = trainer.global_step + max(left, 0)
+    return number if trainer.max_steps == -1 else min(number, trainer.max_steps)
+
+
+def _has_epochs(trainer: Trainer) -> bool:
+    """Tell whether the number of epochs, and that of batches in each, are known."""
+    has_number = trainer.max_epochs is not None and trainer.max_epochs > 0
+    return has_number and math.isfinite(trainer.num_training_batches)
+
+
+def _steps_of_epoch(trainer: Trainer, epoch: int, num_batches: int | None = None) -> int:
+    """Return the steps of an epoch, or those that begin and end in its first batches."""
+    changing = _changing_accumulation(trainer)
+    size = trainer.accumulate_grad_batches
+    size = changing.get_accumulate_grad_batches(epoch) if changing else size
+    whole = trainer.num_training_batches
+    if num_batches is not None and num_batches < whole:
+        return num_batches // size
+    return math.ceil(whole / size)
 
 
 def accumulates(trainer: Trainer) -> bool:

@@ -1,5 +1,6 @@
 """A module with one optimiser and a schedule by steps, which a continued training may change."""
 
+import copy
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from lightning_modules.optimization.schedule import (
     accumulates,
     build_scheduler,
     number_of_steps,
+    number_of_steps_continued,
 )
 from mutualformer.errors import UserError, refused_setting
 
@@ -53,12 +55,17 @@ class ScheduledModule(LightningModule):
                 "one process, no accumulated batches and no skipped ones (non_finite_loss): change "
                 "those, or the optimiser"
             )
-        scheduler = build_scheduler(self.scheduler_factory, optimizer, num_steps, self.warmup_steps)
-        self._start = Start(optimizer, scheduler, num_steps)
+        self._start = Start(
+            optimizer,
+            lambda steps: build_scheduler(
+                self.scheduler_factory, optimizer, steps, self.warmup_steps
+            ),
+            num_steps,
+        )
         self._leave_out_other_schedule()
         return {
             "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+            "lr_scheduler": {"scheduler": self._start.scheduler, "interval": "step"},
         }
 
     def build_optimizer(self) -> Optimizer:
@@ -130,7 +137,7 @@ class ScheduledModule(LightningModule):
     def _leave_out_other_schedule(self) -> None:
         """Replace the state of a schedule in a checkpoint, which may be of another class."""
         if self._start and self._stored_schedules and self._start.differs(self._stored_settings):
-            self._stored_schedules[:] = [self._start.scheduler_state()]
+            self._stored_schedules[:] = [copy.deepcopy(self._start.scheduler.state_dict())]
 
     def on_train_start(self) -> None:
         """Let the settings of a continued training count from here on.
@@ -141,8 +148,13 @@ class ScheduledModule(LightningModule):
         if not self.trainer.ckpt_path or self._start is None:
             return
         check_optimizer(self._stored_settings, self.optimizers(use_pl_optimizer=False))
-        step = self.trainer.global_step
-        if differing := self._start.take_over(self._stored_settings, step):
+        if not self._start.differs(self._stored_settings):
+            return
+        step, num_steps = self.trainer.global_step, number_of_steps_continued(self.trainer)
+        differing = self._start.take_over(self._stored_settings, step, num_steps)
+        (schedule,) = self.trainer.lr_scheduler_configs
+        schedule.scheduler = self._start.scheduler
+        if differing:
             rank_zero_info(
                 f"Continuing from step {step} with other settings than the checkpoint's; the "
                 f"optimiser keeps its state, the schedule is that of now: {'; '.join(differing)}"

@@ -56,7 +56,13 @@ def first_step(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         (["--model.scheduler.T_max=6"], "lr", 0.0),
         (["--model.scheduler=StepLR", "--model.scheduler.step_size=5"], "lr", 0.0001),
         (["--model.warmup_steps=8"], "lr", 0.001 * (0.01 + 0.99 * 6 / 8)),
-        (["--data.batch_size=3"], "lr", 0.001 * (1 + math.cos(math.pi * 6 / 8)) / 2),
+        # Two epochs of two or three steps each are left.
+        (["--data.batch_size=3"], "lr", 0.001 * (1 + math.cos(math.pi * 6 / 10)) / 2),
+        (
+            ["--trainer.accumulate_grad_batches=3"],
+            "lr",
+            0.001 * (1 + math.cos(math.pi * 6 / 8)) / 2,
+        ),
         (["--model.optimizer.weight_decay=0.3"], "weight_decay", 0.3),
         (["--model.optimizer.betas=[0.8, 0.9]"], "betas", (0.8, 0.9)),
     ],
@@ -98,8 +104,8 @@ def build(
 ) -> tuple[Optimizer, LRScheduler, Start]:
     groups = [{"params": [nn.Parameter(torch.ones(1))], "lr": lr * x} for x in (1, factor)]
     optimizer = Adam(groups)
-    scheduler = kind(optimizer, **options)
-    return optimizer, scheduler, Start(optimizer, scheduler, 10)
+    start = Start(optimizer, lambda _: kind(optimizer, **options), 10)
+    return optimizer, start.scheduler, start
 
 
 def train(optimizer: Optimizer, scheduler: LRScheduler, steps: int) -> list[list[float]]:
@@ -124,16 +130,31 @@ def test_a_rebuilt_schedule_is_that_of_a_training_from_the_beginning() -> None:
     for before, now in cases:
         optimizer, scheduler, start = build(**before)
         train(optimizer, scheduler, 4)
-        continued, its_scheduler, its_start = build(**now)
+        continued, _, its_start = build(**now)
         continued.load_state_dict(optimizer.state_dict())
-        if before.get("kind") == now.get("kind"):
-            its_scheduler.load_state_dict(scheduler.state_dict())
-        assert its_start.take_over(start.settings, 4)
+        assert its_start.differs(start.settings)
+        assert its_start.take_over(start.settings, 4, 10)
         assert continued.state[continued.param_groups[0]["params"][0]]["step"] == 4
         whole, whole_scheduler, _ = build(**now)
         expected = train(whole, whole_scheduler, 9)[4:]
-        assert train(continued, its_scheduler, 5) == expected
+        assert train(continued, its_start.scheduler, 5) == expected
         assert continued.param_groups[0]["betas"] == whole.param_groups[0]["betas"]
+
+
+def test_a_training_that_changed_its_steps_goes_on_by_the_same_command(
+    half: Path, tmp_path: Path, first_step: dict
+) -> None:
+    """Its number of steps, 6 + 4, is not that of four epochs of two steps."""
+    last = half / "checkpoints" / "last.ckpt"
+    options = [FOUR_EPOCHS, "--data.batch_size=3"]
+    assert fit(tmp_path / "whole", *options, f"--ckpt_path={last}") == 0
+    assert fit(tmp_path / "stopped", *options, f"--ckpt_path={last}", stop_at(8)) == 0
+    first_step.clear()
+    assert fit(tmp_path / "stopped", *options) == 0
+    assert first_step["lr"] == pytest.approx(0.001 * (1 + math.cos(math.pi * 8 / 10)) / 2)
+    whole, stopped = load(tmp_path / "whole"), load(tmp_path / "stopped")
+    for part in ("global_step", "state_dict", "optimizer_states", "lr_schedulers"):
+        torch.testing.assert_close(stopped[part], whole[part], rtol=0, atol=0)
 
 
 def test_a_warm_up_may_be_left_out(half: Path, tmp_path: Path, first_step: dict) -> None:
@@ -149,23 +170,22 @@ def test_a_warm_up_may_be_left_out(half: Path, tmp_path: Path, first_step: dict)
     assert state.keys() == load(half)["lr_schedulers"][0].keys()
 
 
-def test_without_a_difference_the_state_stays_as_a_callback_left_it() -> None:
+def test_equal_settings_do_not_differ_whatever_happened_since() -> None:
     optimizer, scheduler, start = build(step_size=3)
-    optimizer.param_groups[0]["lr"] = 0.125
-    assert start.take_over(build(step_size=3)[2].settings, 4) == []
-    assert optimizer.param_groups[0]["lr"] == 0.125
+    train(optimizer, scheduler, 4)
+    assert not start.differs(build(step_size=3)[2].settings)
 
 
 def test_a_checkpoint_of_a_former_version_counts_as_different() -> None:
     optimizer, scheduler, start = build(step_size=3)
     optimizer.param_groups[0]["lr"] = 0.125
-    start.take_over(None, 4)
+    assert start.differs(None) and start.take_over(None, 4, 10) == []
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1)
 
 
 def test_a_difference_is_told_without_what_follows_from_it() -> None:
     stored = build(step_size=3)[2].settings
-    assert build(step_size=3, lr=2.0)[2].take_over(stored, 4) == [
+    assert build(step_size=3, lr=2.0)[2].take_over(stored, 4, 10) == [
         "optimizer.0.lr 1.0 -> 2.0",
         "optimizer.1.lr 0.5 -> 1.0",
     ]
