@@ -1,7 +1,6 @@
 """Weights to begin a new training with: of a checkpoint, a run, or an exported network."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
@@ -15,6 +14,7 @@ from mutualformer.network.pretrained import (
     find_pretrained,
     read_weights,
 )
+from mutualformer.typed_path import typed_path
 
 _PREFIX = "network."  # of the network's parameters in a module
 
@@ -57,7 +57,7 @@ def load_initial_weights(module: nn.Module, source: str) -> None:
 
 
 def _read(source: str) -> Mapping[str, Tensor]:
-    path = Path(source).expanduser()
+    path = typed_path(source)
     if path.is_dir() and not (path / WEIGHTS_NAME).exists():
         path = RunFolder(path).find_checkpoint()
     if path.is_dir() or not path.exists():
