@@ -29,7 +29,10 @@ def half(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def first_step(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Return the options of the optimiser in the first step, and how many steps it remembers."""
+    """Return the options of the optimiser in the first step, and how many steps it remembers.
+
+    Nothing is trained: the command exits there.
+    """
     seen: dict[str, Any] = {}
 
     def record(self: SaliencyModule, *_arguments: object) -> None:
@@ -38,6 +41,7 @@ def first_step(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         state = optimizer.state.get(group["params"][0], {})
         for name, value in {**group, "steps": int(state.get("step", 0))}.items():
             seen.setdefault(name, value)
+        raise SystemExit(0)
 
     monkeypatch.setattr(SaliencyModule, "on_train_batch_start", record)
     return seen
@@ -71,11 +75,10 @@ def test_what_is_typed_counts_and_the_optimiser_keeps_its_state(
     half: Path, tmp_path: Path, first_step: dict, options: list[str], name: str, expected: Any
 ) -> None:
     last = half / "checkpoints" / "last.ckpt"
-    assert fit(tmp_path, FOUR_EPOCHS, f"--ckpt_path={last}", *options) == 0
+    with pytest.raises(SystemExit, match="0"):
+        fit(tmp_path, FOUR_EPOCHS, f"--ckpt_path={last}", *options)
     assert first_step[name] == pytest.approx(expected, abs=1e-12)
     assert first_step["steps"] == 6
-    again = load(tmp_path)
-    assert again["global_step"] > 6
 
 
 def test_the_same_settings_go_on_bit_for_bit_elsewhere(half: Path, tmp_path: Path) -> None:
@@ -142,31 +145,29 @@ def test_a_rebuilt_schedule_is_that_of_a_training_from_the_beginning() -> None:
 
 
 def test_a_training_that_changed_its_steps_goes_on_by_the_same_command(
-    half: Path, tmp_path: Path, first_step: dict
+    half: Path, tmp_path: Path
 ) -> None:
     """Its number of steps, 6 + 4, is not that of four epochs of two steps."""
     last = half / "checkpoints" / "last.ckpt"
     options = [FOUR_EPOCHS, "--data.batch_size=3"]
     assert fit(tmp_path / "whole", *options, f"--ckpt_path={last}") == 0
     assert fit(tmp_path / "stopped", *options, f"--ckpt_path={last}", stop_at(8)) == 0
-    first_step.clear()
     assert fit(tmp_path / "stopped", *options) == 0
-    assert first_step["lr"] == pytest.approx(0.001 * (1 + math.cos(math.pi * 8 / 10)) / 2)
     whole, stopped = load(tmp_path / "whole"), load(tmp_path / "stopped")
     for part in ("global_step", "state_dict", "optimizer_states", "lr_schedulers"):
         torch.testing.assert_close(stopped[part], whole[part], rtol=0, atol=0)
+    assert whole["lr_schedulers"][0]["T_max"] == whole["global_step"] == 10
 
 
-def test_a_warm_up_may_be_left_out(half: Path, tmp_path: Path, first_step: dict) -> None:
+def test_a_warm_up_may_be_left_out(half: Path, tmp_path: Path) -> None:
     """And another number of schedulers in the schedule is no obstacle in either direction."""
     last = half / "checkpoints" / "last.ckpt"
     options = [FOUR_EPOCHS, "--model.warmup_steps=8", stop_at(7)]
     assert fit(tmp_path / "warm", *options, f"--ckpt_path={last}") == 0
-    first_step.clear()
     last = tmp_path / "warm" / "checkpoints" / "last.ckpt"
-    assert fit(tmp_path / "cold", FOUR_EPOCHS, f"--ckpt_path={last}") == 0
-    assert first_step["lr"] == pytest.approx(0.001 * (1 + math.cos(math.pi * 7 / 12)) / 2)
+    assert fit(tmp_path / "cold", FOUR_EPOCHS, stop_at(8), f"--ckpt_path={last}") == 0
     (state,) = load(tmp_path / "cold")["lr_schedulers"]
+    assert state["_last_lr"] == pytest.approx([0.001 * (1 + math.cos(math.pi * 8 / 12)) / 2])
     assert state.keys() == load(half)["lr_schedulers"][0].keys()
 
 
