@@ -175,7 +175,8 @@ def _reason_of_end(trainer: Trainer) -> str:
     if trainer.current_epoch == trainer.max_epochs:
         return f"max_epochs {trainer.max_epochs} was reached"
     callbacks = trainer.callbacks  # type: ignore[attr-defined]
-    if any(isinstance(x, Timer) and (x.time_remaining() or 0) <= 0 for x in callbacks):
+    left = [x.time_remaining() for x in callbacks if isinstance(x, Timer)]
+    if any(seconds is not None and seconds <= 0 for seconds in left):
         return "max_time was reached"
     stopped = any(isinstance(x, EarlyStopping) and x.stopped_epoch for x in callbacks)
     return f"{'EarlyStopping' if stopped else 'a callback'} stopped it"

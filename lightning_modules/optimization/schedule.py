@@ -116,7 +116,12 @@ def filled_in(scheduler_class: type) -> dict[str, Any]:
     >>> filled_in(CosineAnnealingLR), filled_in(StepLR)
     ({'T_max': int | None}, {})
     """
-    parameters = inspect.signature(scheduler_class).parameters
+    parameters = set[str]()
+    for base in scheduler_class.__mro__:  # as far as **options are handed on
+        own = inspect.signature(base.__init__).parameters  # type: ignore[misc]
+        parameters |= own.keys()
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in own.values()):
+            break
     found: dict[str, Any] = {name: int | None for name in _STEPS if name in parameters}
     if issubclass(scheduler_class, _WITH_RATES):
         found["max_lr"] = float | list[float] | None

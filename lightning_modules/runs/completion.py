@@ -67,7 +67,9 @@ def why_complete(
     ended = _why_ended(its_run, checkpoint, config)
     if path.resolve().parent == run.checkpoints.resolve():
         return ended
-    if init_from := flatten(config).get("model.init_from"):
+    init_from = flatten(config).get("model.init_from")
+    began_with = (checkpoint.get("hyper_parameters") or {}).get("init_from")
+    if init_from not in (None, began_with):
         raise UserError(
             f"--ckpt_path is {path} and model.init_from is {init_from}, expected one of them: the "
             "former continues a training, the latter begins one"

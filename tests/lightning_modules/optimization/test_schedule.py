@@ -79,6 +79,13 @@ class Own(LRScheduler):
         return [rate * factor for rate in self.base_lrs]
 
 
+class Shifted(lr_scheduler.CosineAnnealingLR):
+    """Hand all options on."""
+
+    def __init__(self, optimizer: Optimizer, *arguments: Any, **options: Any) -> None:
+        super().__init__(optimizer, *arguments, **options)
+
+
 def optimizer_of(kind: Callable = SGD, *rates: float) -> Optimizer:
     groups = [{"params": [nn.Parameter(torch.zeros(1))], "lr": rate} for rate in rates or (1.0,)]
     return kind(groups)
@@ -191,6 +198,12 @@ def test_a_class_of_one_s_own_and_a_function() -> None:
     half = [1, 1, 1, 0.25, 0.25, 0.25]
     factory = parse(settings(f"{__name__}.Own", factor=0.25)).scheduler_factory
     assert rates_of(build_scheduler(factory, optimizer_of(), STEPS)) == [half]
+
+    for options, expected in (({}, 0.0), ({"T_max": 2 * STEPS}, 0.5)):
+        factory = parse(settings(f"{__name__}.Shifted", **options)).scheduler_factory
+        scheduler = build_scheduler(factory, optimizer_of(), STEPS)
+        rates_of(scheduler)
+        assert scheduler.get_last_lr() == pytest.approx([expected])
 
     def function(optimizer: Optimizer, steps: int) -> LRScheduler:
         return Own(optimizer, 0.25, steps)

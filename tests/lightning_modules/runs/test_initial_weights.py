@@ -75,6 +75,16 @@ def test_they_are_not_read_again(trained: Path, tmp_path: Path) -> None:
     assert main(["test", f"--config={folder / 'config.yaml'}"]) == 0
 
 
+def test_a_run_that_began_with_them_is_continued_elsewhere(trained: Path, tmp_path: Path) -> None:
+    """By its own config.yaml, which names them."""
+    assert fit(tmp_path / "run", f"--model.init_from={trained}") == 0
+    config = f"--config={tmp_path / 'run' / 'config.yaml'}"
+    options = ["--trainer.max_epochs=2", f"--trainer.default_root_dir={tmp_path / 'new'}"]
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    assert main(["fit", config, *options, f"--ckpt_path={last}"]) == 0
+    assert load(tmp_path / "new")["global_step"] == 6
+
+
 def test_another_head_is_left_out_and_named(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
