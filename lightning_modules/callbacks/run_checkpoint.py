@@ -40,6 +40,10 @@ class RunCheckpoint(ModelCheckpoint):
         monitor: name of the logged score that decides; by default the first of the module's scores
             on held-out training data. Lower is better for a loss, and for a score that says so.
 
+    Attributes:
+        has_ended: whether the run has ended already, so that nothing is to be trained; whoever
+            knows sets it.
+
     Raises:
         UserError: ``monitor`` names a score of a test set.
     """
@@ -57,6 +61,7 @@ class RunCheckpoint(ModelCheckpoint):
             auto_insert_metric_name=False,
             enable_version_counter=False,
         )
+        self.has_ended = False
 
     @property
     def state_key(self) -> str:
@@ -68,6 +73,11 @@ class RunCheckpoint(ModelCheckpoint):
         super().on_validation_end(trainer, pl_module)
         if not saves_after_training(self, trainer):
             save_last_if_not_yet(self, trainer)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Train nothing in a run that has ended."""
+        if self.has_ended:
+            trainer.should_stop = True
 
     def on_train_batch_end(self, trainer: Trainer, *arguments: Any) -> None:
         """Write the last one where training ends within an epoch."""

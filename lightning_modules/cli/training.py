@@ -231,13 +231,13 @@ class MutualFormerCLI(LightningCLI):
     before_validate = before_test = before_predict = before_fit
 
     def fit(self, **arguments: Any) -> None:
-        """Train, unless the run has ended already."""
+        """Train; of a run that has ended, only take up the state, which the test logs go by."""
         run = RunFolder(self.trainer.default_root_dir)
         if self._complete_because:
+            self.config_init[self.subcommand].checkpoint.has_ended = True
             if self.trainer.is_global_zero:
                 print(f"Training in {run.path} ended: {self._complete_because}", file=sys.stderr)
-            return
-        if self.trainer.is_global_zero:
+        elif self.trainer.is_global_zero:
             run.ending.unlink(missing_ok=True)
         self.trainer.fit(**arguments)
 
