@@ -3,7 +3,6 @@
 import copy
 import itertools
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,7 @@ from lightning_modules.callbacks import (
     requeue_if_asked,
 )
 from lightning_modules.callbacks.run_config_writer import RunConfigWriter
+from lightning_modules.cli.beginning import check_beginning, mark_beginning
 from lightning_modules.cli.brief_parser import BriefParser
 from lightning_modules.cli.quiet import silence_what_users_cannot_act_on
 from lightning_modules.cli.settings_phase import (
@@ -52,7 +52,6 @@ from lightning_modules.runs.checkpoints import (
     check_checkpoint,
     checkpoint_to_continue,
 )
-from lightning_modules.runs.completion import why_complete
 from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.runs.settings import DEFAULT_MODULE, flatten
 from lightning_modules.runs.yaml_text import load_yaml, read_yaml_mapping
@@ -197,27 +196,20 @@ class MutualFormerCLI(LightningCLI):
         in_fit = self.subcommand == "fit"
         steps = 0 if in_fit or not self._checkpoint else self._checkpoint.get("global_step")
         say_what_follows(self.trainer, self._tests_after_fit, steps)
-        path = self.config[self.subcommand].ckpt_path
-        self._complete_because = None
         if self._checkpoint is not None:
             # Lightning asks the model too late under FSDP, when it has loaded the weights.
             self.model.on_load_checkpoint(self._checkpoint)
-            if self.subcommand == "fit":
-                run = RunFolder(self.trainer.default_root_dir)
-                self._complete_because = why_complete(
-                    Path(path), self._checkpoint, run, self._resolved_config()
-                )
-        if self.subcommand == "fit":
-            has_end = {self.trainer.max_epochs, self.trainer.max_steps} != {-1}
-            self.model.check_optimization(has_end, self._checkpoint)
-            if not path:
-                self.model.load_initial_weights()
+        if in_fit:
+            path, settings = self.config[self.subcommand].ckpt_path, self._resolved_config()
+            self._ended = check_beginning(
+                self.trainer, self.model, path, self._checkpoint, settings
+            )
         self._checkpoint = None  # Lightning reads it anew: two at once may be much
         if isinstance(self.datamodule, PairedModalityDataModule):
             # The trainer, which knows the model later, does not know it yet.
             self.datamodule.modalities = self.model.modalities
         self.datamodule.setup(self.subcommand)
-        if self.subcommand == "fit" and isinstance(self.datamodule, PairedModalityDataModule):
+        if in_fit and isinstance(self.datamodule, PairedModalityDataModule):
             with torch.random.fork_rng(devices=[]):
                 batch = to_floats(collate([self.datamodule.train_dataset[0]]))
             with SettingsPhase("model.network", networks=True):
@@ -231,14 +223,8 @@ class MutualFormerCLI(LightningCLI):
     before_validate = before_test = before_predict = before_fit
 
     def fit(self, **arguments: Any) -> None:
-        """Train; of a run that has ended, only take up the state, which the test logs go by."""
-        run = RunFolder(self.trainer.default_root_dir)
-        if self._complete_because:
-            self.config_init[self.subcommand].checkpoint.has_ended = True
-            if self.trainer.is_global_zero:
-                print(f"Training in {run.path} ended: {self._complete_because}", file=sys.stderr)
-        elif self.trainer.is_global_zero:
-            run.ending.unlink(missing_ok=True)
+        """Train, unless the run has ended."""
+        mark_beginning(self.trainer, self._ended)
         self.trainer.fit(**arguments)
 
     def after_fit(self) -> None:
