@@ -201,9 +201,7 @@ class MutualFormerCLI(LightningCLI):
             self.model.on_load_checkpoint(self._checkpoint)
         if in_fit:
             path, settings = self.config[self.subcommand].ckpt_path, self._resolved_config()
-            self._ended = check_beginning(
-                self.trainer, self.model, path, self._checkpoint, settings
-            )
+            ended = check_beginning(self.trainer, self.model, path, self._checkpoint, settings)
         self._checkpoint = None  # Lightning reads it anew: two at once may be much
         if isinstance(self.datamodule, PairedModalityDataModule):
             # The trainer, which knows the model later, does not know it yet.
@@ -219,13 +217,10 @@ class MutualFormerCLI(LightningCLI):
             # Sharding changes a model for good: what is tested later has to be another one.
             sharded = isinstance(self.trainer.strategy, FSDPStrategy | ModelParallelStrategy)
             self._model_to_test = copy.deepcopy(self.model) if sharded else self.model
+        if in_fit:
+            mark_beginning(self.trainer, ended)
 
     before_validate = before_test = before_predict = before_fit
-
-    def fit(self, **arguments: Any) -> None:
-        """Train, unless the run has ended."""
-        mark_beginning(self.trainer, self._ended)
-        self.trainer.fit(**arguments)
 
     def after_fit(self) -> None:
         """Test in the same process, so that the scores reach the same logger, if asked to."""

@@ -176,7 +176,7 @@ def test_a_run_is_continued_by_the_same_command_and_never_overwritten(
     for options, words in (
         (["--resume=never"], "already holds a run, and --resume is never"),
         (["--model.optimizer.lr=0.5"], "model.optimizer.lr (0.001 there, 0.5 now)"),
-        (["--trainer.max_epochs=0"], f"give --ckpt_path {last}"),
+        (["--data.batch_size=1"], f"give --ckpt_path {last}"),
     ):
         with pytest.raises(SystemExit, match="2"):
             run("fit", trained, *options)
@@ -185,6 +185,9 @@ def test_a_run_is_continued_by_the_same_command_and_never_overwritten(
     assert torch.load(last, weights_only=True)["epoch"] == 1
     assert run("fit", trained, "--trainer.max_epochs=3") == 0  # a raised limit goes on by itself
     assert torch.load(last, weights_only=True)["epoch"] == 2
+    with pytest.raises(SystemExit, match="2"):
+        run("fit", trained, "--trainer.max_epochs=2")
+    assert "trainer.max_epochs (3 there, 2 now)" in capsys.readouterr().err
 
 
 def test_of_a_damaged_checkpoint_the_other_one_is_offered(
