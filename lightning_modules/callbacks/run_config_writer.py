@@ -31,6 +31,7 @@ class RunConfigWriter(SaveConfigCallback):
         config = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
         for of_one_command in OPTIONS_OF_ONE_COMMAND:
             config.pop(of_one_command, None)
+        config["trainer"].pop("default_root_dir")  # a run is where its folder lies
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, ResultsWriter):
                 callback.config = config

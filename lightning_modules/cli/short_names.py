@@ -3,8 +3,10 @@
 A fusion has a short name in YAML, flags and sweeps, and a class path for the parser.
 """
 
+import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -69,6 +71,17 @@ def _with_classes(settings: Any) -> Any:
         return spelled
     beside = {x: spelled.pop(x) for x in ("class_path", "dict_kwargs") if x in spelled}
     return beside | {"init_args": spelled}
+
+
+def configuration_files(words: Sequence[str]) -> list[tuple[int, Path]]:
+    """Return the files given with --config, and where in the words each has been given."""
+    found = []
+    for index, (word, following) in enumerate(itertools.pairwise([*words, ""])):
+        option, equals, value = word.partition("=")
+        path = Path(value if equals else following)
+        if option in ("--config", "-c") and path.is_file():  # otherwise, the parser says so
+            found.append((index + (1 if equals else 2), path))
+    return found
 
 
 def expand_paths(content: Any) -> Any:

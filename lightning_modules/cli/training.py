@@ -1,7 +1,6 @@
 """The training commands `fit`, `validate`, `test` and `predict`, through LightningCLI."""
 
 import copy
-import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -43,7 +42,7 @@ from lightning_modules.cli.settings_phase import (
     parts_of,
     refused_by_class,
 )
-from lightning_modules.cli.short_names import expand_configuration, take_flags
+from lightning_modules.cli.short_names import configuration_files, expand_configuration, take_flags
 from lightning_modules.cli.sockets import OUR_NETWORK, check_classes
 from lightning_modules.cli.trainer_settings import check_settings, check_trainer, loggers_for, plain
 from lightning_modules.runs.checkpoints import (
@@ -52,6 +51,7 @@ from lightning_modules.runs.checkpoints import (
     check_checkpoint,
     checkpoint_to_continue,
 )
+from lightning_modules.runs.place import check_place, folder_of_saved
 from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.runs.settings import DEFAULT_MODULE, flatten
 from lightning_modules.runs.yaml_text import load_yaml, read_yaml_mapping
@@ -103,13 +103,12 @@ class MutualFormerCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Spell settings as the parser knows them, and name a file that cannot be read."""
         words, typed = take_flags(args)
-        configurations = []
-        for word, following in itertools.pairwise([*words, ""]):
-            option, equals, value = word.partition("=")
-            path = Path(value if equals else following)
-            if option in ("--config", "-c") and path.is_file():  # otherwise, the parser says so
-                content = read_yaml_mapping(path, "settings", "--config")
-                configurations.append(expand_configuration(content))
+        configurations: list[Any] = []
+        for index, path in reversed(configuration_files(words)):
+            content = read_yaml_mapping(path, "settings", "--config")
+            configurations.insert(0, expand_configuration(content))
+            if folder := folder_of_saved(path):
+                words.insert(index, f"--trainer.default_root_dir={folder}")
         check_classes([*configurations, expand_configuration(typed)])
         try:
             layer = [f"--config={json.dumps(typed)}"] if typed else []
@@ -174,6 +173,8 @@ class MutualFormerCLI(LightningCLI):
         run = RunFolder(config.trainer.default_root_dir)
         if config.ckpt_path:
             config.ckpt_path = str(run.named_checkpoint(str(config.ckpt_path)))
+            if self.config.subcommand != "validate":  # which writes nothing
+                check_place(run, Path(config.ckpt_path))
         elif self.config.subcommand == "fit":
             found = checkpoint_to_continue(run.path, self._resolved_config(), config.resume)
             config.ckpt_path = None if found is None else str(found)
