@@ -224,7 +224,7 @@ def test_what_is_off_by_default_is_not_refused() -> None:
     check_settings(DEFAULTS | {"max_epochs": 0, "limit_train_batches": 0}, "test")
 
 
-@pytest.mark.parametrize("bar", [*BARS])
+@pytest.mark.parametrize("bar", sorted(BARS))
 def test_callbacks_train_together(bar: str, fit: Callable[..., Any], tmp_path: Path) -> None:
     those = [x for x, (_, words) in CALLBACKS.items() if words is None and x not in BARS - {bar}]
     if bar != "RichProgressBar":
