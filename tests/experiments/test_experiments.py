@@ -15,7 +15,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "experiments"
 EXPERIMENTS = sorted(FOLDER.glob("*.yaml"))
 OVERLAYS = sorted((FOLDER / "overlays").glob("*.yaml"))
 # Sweeps and tables have formats and tests of their own.
-OTHER_FOLDERS = {"ablations", "tables"}
+OTHER_FOLDERS = {"ablations", "probes", "tables"}
 
 TEST_SETS = ["NJU2K", "NLPR", "DUT-RGBD", "SIP", "STEREO", "LFSD"]
 
