@@ -1,5 +1,7 @@
 """The pages of `mutualformer fit|validate|test|predict --help`: the settings of a working day."""
 
+from mutualformer.fusions import FUSIONS
+
 _PURPOSES = {
     "fit": "Train, and keep the checkpoint that is best on held-out training data.",
     "validate": "Score a checkpoint on the held-out training data.",
@@ -20,7 +22,7 @@ _OPTIONS = (
     ("--trainer.accelerator NAME", "cpu, gpu or auto"),
     ("--trainer.devices N", "processes, one per GPU"),
     ("--trainer.precision NAME", "32-true or bf16-mixed"),
-    ("--model.network.fusion.name NAME", "mutualformer, concat, cross_attention, sum, rgb, depth"),
+    ("--model.network.fusion.name NAME", ", ".join(FUSIONS)),
     ("--model.network.fusion.epsilon X", "strength of the diffusion, in [0, 1)"),
     ("--model.network.fusion.num_iterations T", "its steps: a number or inf"),
     ("--model.network.fusion.initial_affinity NAME", "identity, average or cross"),

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from mutualformer.fusions.base import Fusion, MixingFusion
     from mutualformer.fusions.concat import Concat
     from mutualformer.fusions.cross_attention import CrossAttention
+    from mutualformer.fusions.gated_sum import GatedSum
     from mutualformer.fusions.mutualformer_block import MutualFormerBlock
     from mutualformer.fusions.single import DepthOnly, RGBOnly
     from mutualformer.fusions.sum import Sum
@@ -17,6 +18,7 @@ __all__ = [
     "CrossAttention",
     "DepthOnly",
     "Fusion",
+    "GatedSum",
     "MixingFusion",
     "MutualFormerBlock",
     "RGBOnly",
@@ -30,6 +32,7 @@ FUSIONS = {
     "sum": "mutualformer.fusions.sum.Sum",
     "rgb": "mutualformer.fusions.single.RGBOnly",
     "depth": "mutualformer.fusions.single.DepthOnly",
+    "gated_sum": "mutualformer.fusions.gated_sum.GatedSum",
 }
 """Class path by the short name that YAML, flags, sweeps and tables use."""
 

@@ -17,6 +17,9 @@ class Fusion(nn.Module):
 
     Attributes:
         modalities: the streams that it reads; a network has no encoder for another one.
+        rewrites_streams: whether its paper hands both streams on, rewritten, to the next stage of
+            the encoders; :meth:`rewrite` returns them then. A network may do so; ours does not yet,
+            and such a fusion is weaker in it than in its paper.
         settings: class path and options that it was built with.
 
     >>> class Mean(Fusion):
@@ -33,6 +36,7 @@ class Fusion(nn.Module):
     """
 
     modalities: ClassVar[tuple[str, ...]] = ("rgb", "depth")
+    rewrites_streams: ClassVar[bool] = False
     settings: dict[str, Any]
 
     def __new__(cls, *arguments: Any, **options: Any) -> "Fusion":
@@ -90,6 +94,12 @@ class Fusion(nn.Module):
 
     def fuse(self, tokens_rgb: Any, tokens_depth: Any, spatial_size: Any) -> Tensor:
         """Map X_r and X_d, `(B, N, C)`, to P `(B, N, C)`; arguments as in :meth:`forward`."""
+        raise NotImplementedError
+
+    def rewrite(
+        self, tokens_rgb: Tensor, tokens_depth: Tensor, spatial_size: tuple[int, int] | None
+    ) -> tuple[Tensor, Tensor]:
+        """Map X_r and X_d to the streams that would go on in the encoders, where there are any."""
         raise NotImplementedError
 
 

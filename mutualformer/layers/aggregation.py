@@ -7,6 +7,29 @@ from mutualformer.errors import UserError
 from mutualformer.layers.branch_dropout import BranchDropout
 
 
+def token_grid(tokens: Tensor, spatial_size: tuple[int, int] | None, needed_by: str) -> Tensor:
+    """Lay tokens `(B, N, C)` out on their grid, `(B, C, height, width)`.
+
+    Args:
+        tokens: in the order of the rows of the grid.
+        spatial_size: (height, width).
+        needed_by: what to call in the error.
+
+    Raises:
+        ValueError: the grid is missing or does not hold N tokens.
+
+    >>> token_grid(torch.randn(2, 6, 32), (2, 3), "this").shape
+    torch.Size([2, 32, 2, 3])
+    """
+    num_tokens = tokens.shape[1]
+    if spatial_size is None or spatial_size[0] * spatial_size[1] != num_tokens:
+        raise UserError(
+            f"spatial_size is {spatial_size} for {num_tokens} tokens; {needed_by} "
+            f"needs (height, width) with height * width = {num_tokens}"
+        )
+    return tokens.transpose(-2, -1).unflatten(-1, spatial_size)
+
+
 class TokenConvolution(nn.Module):
     """Concatenate token streams along the features and convolve over their grid.
 
@@ -32,15 +55,9 @@ class TokenConvolution(nn.Module):
     def forward(self, *streams: Tensor, spatial_size: tuple[int, int] | None = None) -> Tensor:
         """Map streams of `(B, N, C_i)` to `(B, N, out_dim)`; ``spatial_size`` = (height, width)."""
         tokens = torch.cat(streams, dim=-1)
-        num_tokens = tokens.shape[1]
         if self.convolution.kernel_size == (1, 1):
-            spatial_size = (num_tokens, 1)
-        elif spatial_size is None or spatial_size[0] * spatial_size[1] != num_tokens:
-            raise UserError(
-                f"spatial_size is {spatial_size} for {num_tokens} tokens; a kernel larger than 1 "
-                f"needs (height, width) with height * width = {num_tokens}"
-            )
-        grid = tokens.transpose(-2, -1).unflatten(-1, spatial_size)
+            spatial_size = (tokens.shape[1], 1)
+        grid = token_grid(tokens, spatial_size, "a kernel larger than 1")
         return self.convolution(grid).flatten(2).transpose(-2, -1)
 
 

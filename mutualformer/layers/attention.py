@@ -10,6 +10,27 @@ from mutualformer.ops.cross_diffusion.cross_diffusion import CrossDiffusionOutpu
 from mutualformer.ops.cross_diffusion.options import CrossDiffusionOptions, QueryKeyValue
 
 
+def check_heads(dim: int, num_heads: int) -> None:
+    """Refuse a number of heads that does not divide the width.
+
+    >>> check_heads(32, 4)
+    """
+    if num_heads < 1 or dim % num_heads:
+        raise UserError(
+            f"dim is {dim} and num_heads is {num_heads}, expected a num_heads >= 1 that divides dim"
+        )
+
+
+def split_heads(values: Tensor, num_heads: int) -> Tensor:
+    """Split the features of `(B, N, C)` into heads, `(B, H, N, D)`."""
+    return values.unflatten(-1, (num_heads, -1)).transpose(1, 2)
+
+
+def merge_heads(values: Tensor) -> Tensor:
+    """Join the heads of `(B, H, N, D)` to `(B, N, C)`."""
+    return values.transpose(1, 2).flatten(2)
+
+
 class QueryKeyValueProjection(nn.Module):
     """Project tokens to queries, keys and values, split into heads.
 
@@ -28,11 +49,7 @@ class QueryKeyValueProjection(nn.Module):
 
     def __init__(self, dim: int, num_heads: int, *, bias: bool = True) -> None:
         super().__init__()
-        if num_heads < 1 or dim % num_heads:
-            raise UserError(
-                f"dim is {dim} and num_heads is {num_heads}, "
-                "expected a num_heads >= 1 that divides dim"
-            )
+        check_heads(dim, num_heads)
         self.num_heads = num_heads
         self.projection = nn.Linear(dim, 3 * dim, bias=bias)
 
@@ -40,11 +57,6 @@ class QueryKeyValueProjection(nn.Module):
         """Map `(B, N, C)` to Q, K, V of `(B, H, N, D)` with D = C / H."""
         packed = self.projection(tokens).unflatten(-1, (3, self.num_heads, -1))  # B N 3 H D
         return QueryKeyValue(*packed.permute(2, 0, 3, 1, 4).unbind(0))
-
-
-def merge_heads(values: Tensor) -> Tensor:
-    """Join the heads of `(B, H, N, D)` to `(B, N, C)`."""
-    return values.transpose(1, 2).flatten(2)
 
 
 class SelfAttention(nn.Module):

@@ -1,6 +1,7 @@
 """Every fusion behind one interface, and what sets each apart."""
 
 import copy
+import inspect
 import math
 import pickle
 from typing import Any
@@ -14,7 +15,10 @@ from mutualformer.fusions import FUSIONS, Fusion
 from mutualformer.fusions.spelling import read_fusion
 
 NAMES = list(FUSIONS)
+OPTIONS = {name: set(inspect.signature(read_fusion(name).func).parameters) for name in NAMES}
+GRID = (2, 3)
 each_fusion = pytest.mark.parametrize("name", NAMES)
+with_dropout = pytest.mark.parametrize("name", [x for x in NAMES if "dropout" in OPTIONS[x]])
 
 
 def tokens() -> tuple[Tensor, Tensor]:
@@ -22,13 +26,14 @@ def tokens() -> tuple[Tensor, Tensor]:
 
 
 def build(name: str, **options: Any) -> Any:
-    return read_fusion({"name": name, "num_heads": 4, **options})(16).double()
+    heads = {"num_heads": 4} if "num_heads" in OPTIONS.get(name, ()) else {}
+    return read_fusion({"name": name, **heads, **options})(16).double()
 
 
 @each_fusion
 def test_shape_and_gradients(name: str) -> None:
     fusion, (rgb, depth) = build(name), tokens()
-    output = fusion(rgb.requires_grad_(), depth.requires_grad_())
+    output = fusion(rgb.requires_grad_(), depth.requires_grad_(), GRID)
     assert output.shape == rgb.shape
     output.square().sum().backward()
     for modality, stream in (("rgb", rgb), ("depth", depth)):
@@ -60,31 +65,43 @@ def test_the_third_stream_of_the_release_may_be_a_map_too() -> None:
 def test_moves_as_a_whole(name: str) -> None:
     fusion = build(name).to("meta")
     rgb, depth = (x.to("meta") for x in tokens())
-    assert fusion(rgb, depth).device.type == "meta"
+    assert fusion(rgb, depth, GRID).device.type == "meta"
     assert all(x.device.type == "meta" for x in (*fusion.parameters(), *fusion.buffers()))
 
 
-@each_fusion
+@with_dropout
 def test_dropout_and_stochastic_depth_act_in_training_only(name: str) -> None:
     fusion, pair = build(name, dropout=0.3, drop_path=0.3), tokens()
-    assert not torch.equal(fusion(*pair), fusion(*pair))
+    assert not torch.equal(fusion(*pair, GRID), fusion(*pair, GRID))
     fusion.eval()
-    assert torch.equal(fusion(*pair), fusion(*pair))
+    assert torch.equal(fusion(*pair, GRID), fusion(*pair, GRID))
+
+
+@each_fusion
+def test_evaluation_depends_on_the_sample_alone(name: str) -> None:
+    fusion, (rgb, depth) = build(name), tokens()
+    fusion(rgb, depth, GRID)  # statistics of a batch, where there are any
+    fusion.eval()
+    fused = fusion(rgb, depth, GRID)
+    assert torch.equal(fusion(rgb, depth, GRID), fused)
+    torch.testing.assert_close(fusion(rgb[:1], depth[:1], GRID), fused[:1])
 
 
 @each_fusion
 def test_settings_and_copies_are_those_it_was_built_with(name: str) -> None:
-    fusion = build(name, dropout=0.1)
+    given = {"num_heads": 4, "dropout": 0.1}
+    given = {option: value for option, value in given.items() if option in OPTIONS[name]}
+    fusion = build(name, **given)
+    fusion(*tokens(), GRID)
     assert fusion.settings["class_path"] == FUSIONS[name]
-    assert (
-        fusion.settings["init_args"] | {"num_heads": 4, "dropout": 0.1}
-        == (fusion.settings["init_args"])
-    )
+    assert fusion.settings["init_args"] | given == fusion.settings["init_args"]
     for other in (copy.deepcopy(fusion), pickle.loads(pickle.dumps(fusion))):
         assert other.settings == fusion.settings
-    again = read_fusion(fusion.settings)(16)
+    again = read_fusion(fusion.settings)(16).double().eval()
     again.load_state_dict(fusion.state_dict())
     assert again.settings == fusion.settings
+    pair = tokens()
+    assert torch.equal(again(*pair, GRID), fusion.eval()(*pair, GRID))
 
 
 @pytest.mark.parametrize("name", ["concat", "cross_attention", "sum", "mutualformer"])
@@ -148,7 +165,7 @@ def test_options_outside_their_range_are_refused(options: dict, words: str) -> N
     assert words in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["concat", "sum", "rgb"])
+@pytest.mark.parametrize("name", [x for x in NAMES if x != "mutualformer"])
 def test_options_of_another_fusion_are_refused(name: str) -> None:
     with pytest.raises(TypeError, match="epsilon"):
         build(name, epsilon=0.3)
@@ -180,6 +197,60 @@ def test_an_infinite_number_of_iterations_has_one_spelling() -> None:
 def test_exports_with_a_dynamic_batch(name: str) -> None:
     fusion, pair = build(name), tokens()
     batch = torch.export.Dim("batch")
-    exported = torch.export.export(fusion, pair, dynamic_shapes=({0: batch}, {0: batch}))
+    sizes = ({0: batch}, {0: batch}, (None, None))
+    exported = torch.export.export(fusion, (*pair, GRID), dynamic_shapes=sizes)
     more = [torch.cat((x, x, x)) for x in pair]
-    torch.testing.assert_close(exported.module()(*more), fusion(*more))
+    torch.testing.assert_close(exported.module()(*more, GRID), fusion(*more, GRID))
+
+
+@each_fusion
+def test_compiles_as_one_graph_on_a_grid_that_is_not_square(name: str) -> None:
+    fusion, grid = build(name), (5, 7)
+    streams = [torch.randn(3, 35, 16, dtype=torch.float64).requires_grad_() for _ in range(2)]
+    read = [x for x, y in zip(streams, ("rgb", "depth"), strict=True) if y in fusion.modalities]
+    gradients = []
+    for function in (fusion, torch.compile(fusion, backend="eager", fullgraph=True)):
+        output = function(*streams, grid)
+        gradients.append((output, *torch.autograd.grad(output.square().sum(), read)))
+    torch.testing.assert_close(gradients[1], gradients[0])
+
+
+@each_fusion
+@pytest.mark.parametrize("size", [(5, 7), (1, 1)])
+def test_runs_on_the_grids_of_odd_images(name: str, size: tuple[int, int]) -> None:
+    fusion = build(name).eval()
+    rgb, depth = torch.randn(2, 1, 16, *size, dtype=torch.float64)
+    fused = fusion(rgb, depth)
+    assert fused.shape == (1, 16, *size)
+    assert fused.isfinite().all()
+
+
+@each_fusion
+def test_streams_that_go_on_are_those_that_it_names(name: str) -> None:
+    fusion, pair = build(name), tokens()
+    if fusion.rewrites_streams:
+        assert [x.shape for x in fusion.rewrite(*pair, GRID)] == [x.shape for x in pair]
+    else:
+        with pytest.raises(NotImplementedError):
+            fusion.rewrite(*pair, GRID)
+
+
+# Of the first six, tests/lightning_modules/cli/test_export.py makes graphs with the network around.
+@pytest.mark.parametrize("name", NAMES[6:])
+def test_becomes_a_graph_of_onnx(name: str) -> None:
+    pytest.importorskip("onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    fusion, batch = build(name).float().eval(), torch.export.Dim("batch")
+    rgb, depth = torch.randn(2, 3, 16, 5, 7)
+    graph = torch.onnx.export(
+        fusion,
+        (rgb[:2], depth[:2]),
+        dynamic_shapes={"tokens_rgb": {0: batch}, "tokens_depth": {0: batch}},
+        input_names=["rgb", "depth"],
+        dynamo=True,
+        verbose=False,
+    )
+    session = onnxruntime.InferenceSession(graph.model_proto.SerializeToString())
+    given = {"rgb": rgb.numpy(), "depth": depth.numpy()}
+    (got,) = session.run(None, {x.name: given[x.name] for x in session.get_inputs()})
+    torch.testing.assert_close(torch.from_numpy(got), fusion(rgb, depth), rtol=1e-4, atol=1e-4)
