@@ -6,6 +6,7 @@ from mutualformer.lazy import lazy_names
 
 if TYPE_CHECKING:
     from mutualformer.fusions.base import Fusion, MixingFusion
+    from mutualformer.fusions.cmx import CMX
     from mutualformer.fusions.concat import Concat
     from mutualformer.fusions.cross_attention import CrossAttention
     from mutualformer.fusions.gated_sum import GatedSum
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from mutualformer.fusions.sum import Sum
 
 __all__ = [
+    "CMX",
     "Concat",
     "CrossAttention",
     "DepthOnly",
@@ -33,6 +35,7 @@ FUSIONS = {
     "rgb": "mutualformer.fusions.single.RGBOnly",
     "depth": "mutualformer.fusions.single.DepthOnly",
     "gated_sum": "mutualformer.fusions.gated_sum.GatedSum",
+    "cmx": "mutualformer.fusions.cmx.CMX",
 }
 """Class path by the short name that YAML, flags, sweeps and tables use."""
 

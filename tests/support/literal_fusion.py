@@ -66,7 +66,7 @@ def layer_norm(layer: nn.LayerNorm, tokens: Tensor) -> Tensor:
     return layer.weight * centred / deviation + layer.bias
 
 
-def batch_norm(layer: nn.BatchNorm2d, tokens: Tensor) -> Tensor:
+def batch_norm(layer: nn.BatchNorm1d, tokens: Tensor) -> Tensor:
     """Normalise tokens `(B, N, C)` per feature, by the batch in training."""
     mean, variance = layer.running_mean, layer.running_var
     if layer.training:
