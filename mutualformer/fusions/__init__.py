@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from mutualformer.fusions.cross_attention import CrossAttention
     from mutualformer.fusions.gated_sum import GatedSum
     from mutualformer.fusions.mutualformer_block import MutualFormerBlock
+    from mutualformer.fusions.sa_gate import SAGate
     from mutualformer.fusions.single import DepthOnly, RGBOnly
     from mutualformer.fusions.sum import Sum
 
@@ -24,6 +25,7 @@ __all__ = [
     "MixingFusion",
     "MutualFormerBlock",
     "RGBOnly",
+    "SAGate",
     "Sum",
 ]
 
@@ -36,6 +38,7 @@ FUSIONS = {
     "depth": "mutualformer.fusions.single.DepthOnly",
     "gated_sum": "mutualformer.fusions.gated_sum.GatedSum",
     "cmx": "mutualformer.fusions.cmx.CMX",
+    "sa_gate": "mutualformer.fusions.sa_gate.SAGate",
 }
 """Class path by the short name that YAML, flags, sweeps and tables use."""
 
