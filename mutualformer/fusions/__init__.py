@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from mutualformer.fusions.concat import Concat
     from mutualformer.fusions.cross_attention import CrossAttention
     from mutualformer.fusions.gated_sum import GatedSum
+    from mutualformer.fusions.gemini import Gemini
     from mutualformer.fusions.mutualformer_block import MutualFormerBlock
     from mutualformer.fusions.sa_gate import SAGate
     from mutualformer.fusions.single import DepthOnly, RGBOnly
@@ -22,6 +23,7 @@ __all__ = [
     "DepthOnly",
     "Fusion",
     "GatedSum",
+    "Gemini",
     "MixingFusion",
     "MutualFormerBlock",
     "RGBOnly",
@@ -39,6 +41,7 @@ FUSIONS = {
     "gated_sum": "mutualformer.fusions.gated_sum.GatedSum",
     "cmx": "mutualformer.fusions.cmx.CMX",
     "sa_gate": "mutualformer.fusions.sa_gate.SAGate",
+    "gemini": "mutualformer.fusions.gemini.Gemini",
 }
 """Class path by the short name that YAML, flags, sweeps and tables use."""
 
