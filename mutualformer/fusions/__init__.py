@@ -6,6 +6,7 @@ from mutualformer.lazy import lazy_names
 
 if TYPE_CHECKING:
     from mutualformer.fusions.base import Fusion, MixingFusion
+    from mutualformer.fusions.bottleneck import Bottleneck
     from mutualformer.fusions.cmx import CMX
     from mutualformer.fusions.concat import Concat
     from mutualformer.fusions.cross_attention import CrossAttention
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from mutualformer.fusions.sum import Sum
 
 __all__ = [
+    "Bottleneck",
     "CMX",
     "Concat",
     "CrossAttention",
@@ -42,6 +44,7 @@ FUSIONS = {
     "cmx": "mutualformer.fusions.cmx.CMX",
     "sa_gate": "mutualformer.fusions.sa_gate.SAGate",
     "gemini": "mutualformer.fusions.gemini.Gemini",
+    "bottleneck": "mutualformer.fusions.bottleneck.Bottleneck",
 }
 """Class path by the short name that YAML, flags, sweeps and tables use."""
 

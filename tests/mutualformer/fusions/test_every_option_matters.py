@@ -26,6 +26,8 @@ CHANGED: dict[str, Any] = {
     "initial_affinity": "average",
     "affinity": "symmetric",
     "backend": "dense",
+    "num_bottlenecks": 3,
+    "num_layers": 3,
 }
 DIM = 16
 WITH_DEFAULTS = {name: read_fusion(name)(DIM) for name in FUSIONS}
