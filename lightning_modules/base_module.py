@@ -22,6 +22,7 @@ from lightning_modules.runs.initial_weights import load_initial_weights
 from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.runs.score import Score, check_scores, find_impossible
 from mutualformer.errors import UserError
+from mutualformer.fusions import Fusion
 
 
 class BaseModule(ScheduledModule, ABC):
@@ -187,13 +188,16 @@ class BaseModule(ScheduledModule, ABC):
                 module.training = mode
 
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor | None:
-        """Return the loss of a batch; None if the batch is skipped.
+        """Return the loss of a batch, with what its fusions add; None if the batch is skipped.
 
         Raises:
             UserError: the loss is not finite, and training is to stop then; names the images.
         """
         with enough_values():
             loss = self.compute_loss(batch)
+        for module in self.network.modules():
+            if isinstance(module, Fusion):
+                loss = loss + module.auxiliary_loss()
         if not self.trainer.strategy.reduce_boolean_decision(bool(loss.isfinite())):
             self._report_non_finite(loss, batch, batch_idx)
             return None

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mutualformer.fusions.sa_gate import SAGate
     from mutualformer.fusions.single import DepthOnly, RGBOnly
     from mutualformer.fusions.sum import Sum
+    from mutualformer.fusions.token_exchange import TokenExchange
 
 __all__ = [
     "Bottleneck",
@@ -31,6 +32,7 @@ __all__ = [
     "RGBOnly",
     "SAGate",
     "Sum",
+    "TokenExchange",
 ]
 
 FUSIONS = {
@@ -45,6 +47,7 @@ FUSIONS = {
     "sa_gate": "mutualformer.fusions.sa_gate.SAGate",
     "gemini": "mutualformer.fusions.gemini.Gemini",
     "bottleneck": "mutualformer.fusions.bottleneck.Bottleneck",
+    "token_exchange": "mutualformer.fusions.token_exchange.TokenExchange",
 }
 """Class path by the short name that YAML, flags, sweeps and tables use."""
 

@@ -102,6 +102,10 @@ class Fusion(nn.Module):
         """Map X_r and X_d to the streams that would go on in the encoders, where there are any."""
         raise NotImplementedError
 
+    def auxiliary_loss(self) -> Tensor | float:
+        """Return what the last forward pass adds to the loss in training; most fusions, nothing."""
+        return 0.0
+
 
 class FeedForward(nn.Sequential):
     """Apply two linear layers with GELU between them, token by token.

@@ -28,6 +28,7 @@ CHANGED: dict[str, Any] = {
     "backend": "dense",
     "num_bottlenecks": 3,
     "num_layers": 3,
+    "sparsity": 1e-3,
 }
 DIM = 16
 WITH_DEFAULTS = {name: read_fusion(name)(DIM) for name in FUSIONS}
@@ -64,6 +65,12 @@ def test_every_option_changes_what_is_built_or_computed(
         compute(other)
         with pytest.raises(TypeError):
             compute(one)
+        return
+    if option == "sparsity":  # which acts in training only
+        for fusion in (one, other):
+            compute(fusion)
+        losses = [fusion.auxiliary_loss() for fusion in (one, other)]
+        torch.testing.assert_close(losses[1], 1e3 * losses[0])
         return
     shapes = [{key: x.shape for key, x in fusion.state_dict().items()} for fusion in (one, other)]
     assert shapes[0] != shapes[1] or not torch.allclose(compute(one), compute(other))
