@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mutualformer.fusions.single import DepthOnly, RGBOnly
     from mutualformer.fusions.sum import Sum
     from mutualformer.fusions.token_exchange import TokenExchange
+    from mutualformer.fusions.view_mixed import ViewMixed
 
 __all__ = [
     "Bottleneck",
@@ -33,6 +34,7 @@ __all__ = [
     "SAGate",
     "Sum",
     "TokenExchange",
+    "ViewMixed",
 ]
 
 FUSIONS = {
@@ -48,6 +50,7 @@ FUSIONS = {
     "gemini": "mutualformer.fusions.gemini.Gemini",
     "bottleneck": "mutualformer.fusions.bottleneck.Bottleneck",
     "token_exchange": "mutualformer.fusions.token_exchange.TokenExchange",
+    "view_mixed": "mutualformer.fusions.view_mixed.ViewMixed",
 }
 """Class path by the short name that YAML, flags, sweeps and tables use."""
 

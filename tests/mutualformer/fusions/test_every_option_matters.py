@@ -29,6 +29,7 @@ CHANGED: dict[str, Any] = {
     "num_bottlenecks": 3,
     "num_layers": 3,
     "sparsity": 1e-3,
+    "patch_size": 2,
 }
 DIM = 16
 WITH_DEFAULTS = {name: read_fusion(name)(DIM) for name in FUSIONS}
