@@ -208,6 +208,7 @@ def test_compiles_as_one_graph_on_a_grid_that_is_not_square(name: str) -> None:
     fusion, grid = build(name), (5, 7)
     streams = [torch.randn(3, 35, 16, dtype=torch.float64).requires_grad_() for _ in range(2)]
     read = [x for x, y in zip(streams, ("rgb", "depth"), strict=True) if y in fusion.modalities]
+    torch.compiler.reset()  # of the graphs of other fusions, whose number is limited
     gradients = []
     for function in (fusion, torch.compile(fusion, backend="eager", fullgraph=True)):
         output = function(*streams, grid)
