@@ -56,10 +56,11 @@ class Gemini(Fusion):
     Cost: 11C² + 14C parameters; O(NC²): two keys per token.
 
     Source: Jia et al., "GeminiFusion", arXiv 2406.01210; read in the authors' code,
-    JiaDingCN/GeminiFusion (MIT), `models/mix_transformer.py`, whose formulas and parameters these
-    are; the paper itself was not read. What differs: the source does this in every block of an
-    encoder that the modalities share, between its self-attention and its projection; there are two
-    predictions, one per stream, averaged with learned weights, where P is a plain mean here.
+    JiaDingCN/GeminiFusion (MIT), `models/mix_transformer.py`, whose formulas these are and whose
+    layers add up to these parameters; the paper itself was not read. What differs: the source does
+    this in every block of an encoder that the modalities share, between its self-attention and its
+    projection; there are two predictions, one per stream, averaged with learned weights, where P is
+    a plain mean here.
 
     >>> Gemini(32)(torch.randn(2, 49, 32), torch.randn(2, 49, 32)).shape
     torch.Size([2, 49, 32])

@@ -33,7 +33,7 @@ class TokenExchange(Fusion):
 
     Per token n, m one modality and o the other; attention and FFN are common to both:
 
-        s_m = softmax(MLP_m(X_m))₁,   Y_m = s_m ⊙ W SA(LN_m(X_m))
+        s_m = softmax(MLP_m(LN(X_m)))₁,   Y_m = s_m ⊙ W SA(LN_m(X_m))
         Z_m[n] = Y_m[n] if s_m[n] ≥ θ, else Y_o[n]
         X'_m = X_m + Z_m,   X''_m = X'_m + FFN(LN'_m(X'_m)),   P = ½ (X''_r + X''_d)
 
@@ -56,11 +56,12 @@ class TokenExchange(Fusion):
 
     Source: Wang et al., "Multimodal Token Fusion for Vision Transformers", arXiv 2204.08721; read
     in the authors' code, yikaiw/TokenFusion (MIT), `semantic_segmentation/` (`main.py` for the L1
-    term, its README for λ), whose formulas and parameters of the scores these are; the paper itself
-    was not read. The attention's branch is exchanged, not the stream with its residual path. What
-    differs: the source does this in every block of one MiT for both modalities, with its reduction
-    of keys and 3×3 convolution in the FFN; two predictions, averaged with learned weights, are a
-    plain mean of the streams here.
+    term, the README for λ), whose formulas these are and whose score networks add up to these
+    parameters; the paper itself was not read. It is the branch of the attention that is scaled and
+    exchanged, before it is added to the stream. What differs: the source does this in every block
+    of one MiT for both modalities (with a score network per stage), whose keys are reduced and
+    whose FFN holds a 3×3 convolution; two predictions, averaged with learned weights, are a plain
+    mean of the streams here.
 
     >>> TokenExchange(32, num_heads=4)(torch.randn(2, 49, 32), torch.randn(2, 49, 32)).shape
     torch.Size([2, 49, 32])
