@@ -2,6 +2,7 @@
 
 import io
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ _PALE_INK = "#5a5e66"
 # Lines are set apart by this part of the axis, so that error bars do not hide each other.
 _DODGE = 0.016
 _PANEL_SIZE = (2.5, 2.3)  # inches
+_LETTERS_PER_INCH = 15  # of the caption
 _SYMBOLS = {"epsilon": "ε", "num_iterations": "T"}
 
 
@@ -88,7 +90,8 @@ def draw_figure(file: TableFile, table: Table, suffix: str) -> bytes:
                 ncols=min(len(lines), num_columns),
                 frameon=False,
             )
-        figure.supxlabel(_caption(table), fontsize=8, color=_PALE_INK)
+        caption = textwrap.fill(_caption(table), int(_LETTERS_PER_INCH * size[0]))
+        figure.supxlabel(caption, fontsize=8, color=_PALE_INK)
         content = io.BytesIO()
         figure.savefig(content, format=suffix.removeprefix("."), dpi=200)
     return content.getvalue()
