@@ -1,11 +1,15 @@
 """Fixtures that every test may use."""
 
+import logging
 from pathlib import Path
 
 import pytest
 import torch
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+# Lightning's handler keeps the stream of the test that made it, which is closed in later ones, and
+# would print a traceback into theirs.
+logging.raiseExceptions = False
 
 
 @pytest.fixture(autouse=True)
