@@ -10,13 +10,12 @@ from torchvision.transforms.v2.functional import resize
 
 from datamodules.augmentation.transforms import EvalTransform, TrainTransform
 from datamodules.batch import Batch
-from datamodules.errors import DataError
 from datamodules.paired_modality_data_module import PairedModalityDataset
 from datamodules.reading.decoded_image_cache import DecodedImageCache
 from datamodules.reading.depth_maps import DepthReader, ImageReader
 from datamodules.reading.image_files import read_mask, read_rgb
-from datamodules.reading.open_image import read_size
 from datamodules.reading.pair_files import PairedFiles
+from datamodules.reading.pair_sizes import check_sizes
 
 
 class RGBDSaliencyDataset(PairedModalityDataset):
@@ -54,7 +53,7 @@ class RGBDSaliencyDataset(PairedModalityDataset):
         has_warned: Tensor | None = None,
     ) -> None:
         for sample in samples:
-            _check_sizes(sample, resize_depth)
+            check_sizes(sample, resize_depth)
         self.samples = samples
         self.transform = transform
         self.read_depth = read_depth
@@ -125,31 +124,3 @@ class RGBDSaliencyDataset(PairedModalityDataset):
 def new_flag() -> Tensor:
     """Return a flag, not set, that is the same one in all worker processes."""
     return torch.zeros((), dtype=torch.bool).share_memory_()
-
-
-def _check_sizes(sample: PairedFiles, resize_depth: bool) -> None:
-    first = sample.rgb or sample.depth
-    assert first is not None
-    expected = read_size(first)
-    for path, kind in ((sample.depth, "depth map"), (sample.mask, "mask")):
-        if path not in (None, first) and not (kind == "depth map" and resize_depth):
-            problem = describe_size(path, kind, read_size(path), first, expected)
-            if problem:
-                raise DataError(problem)
-
-
-def describe_size(
-    path: Path, kind: str, size: tuple[int, int], first: Path, expected: tuple[int, int]
-) -> str:
-    """Say what is wrong with the size of a depth map or a mask; empty if it is the first one's."""
-    if size == expected:
-        return ""
-    remedy = "resize the file"
-    if kind == "depth map":
-        remedy += ", or give --data.resize_depth=true"
-    if size == expected[::-1]:
-        remedy = f"turn it, or take EXIF data out of {first.name} if that turns it wrongly"
-    return (
-        f"{path}: the {kind} has {size[0]} × {size[1]} pixels (height × width), expected "
-        f"{expected[0]} × {expected[1]} as in {first.parent.name}/{first.name}: {remedy}"
-    )

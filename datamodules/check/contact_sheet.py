@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import binary_erosion
 
 from datamodules.check.data_report import DataReport, DatasetReport
 from datamodules.contact_page import PageRow, draw_page, tile_size
@@ -81,5 +81,10 @@ def _fit_or_none(path: Path, read: Callable[[Path], NDArray[np.uint8]]) -> Image
 
 def _outline(rgb: Image.Image, mask: NDArray[np.bool_]) -> Image.Image:
     pixels = np.array(rgb)
-    pixels[mask & ~binary_erosion(mask, iterations=2)] = _OUTLINE_COLOUR
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    # What is beyond the border counts as background, so that an outline closes there.
+    inner = cv2.erode(
+        mask.astype(np.uint8), cross, iterations=2, borderType=cv2.BORDER_CONSTANT, borderValue=0
+    )
+    pixels[mask & (inner == 0)] = _OUTLINE_COLOUR
     return Image.fromarray(pixels)

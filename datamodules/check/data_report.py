@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-import torch
+import cv2
 
 from datamodules.check.duplicates import Fingerprint, find_duplicates
 from datamodules.check.find_datasets import FoundDataset, find_datasets
@@ -137,7 +137,7 @@ def _mapper(num_workers: int) -> Iterator[Callable[..., Iterable[Inspection]]]:
         yield map
         return
     # One thread each: workers are the parallelism.
-    executor = ProcessPoolExecutor(num_workers, initializer=torch.set_num_threads, initargs=(1,))
+    executor = ProcessPoolExecutor(num_workers, initializer=cv2.setNumThreads, initargs=(1,))
     try:
         yield partial(executor.map, chunksize=4)
     finally:

@@ -19,7 +19,7 @@ from datamodules.reading.depth_outliers import Outliers
 from datamodules.reading.image_files import read_mask, read_rgb
 from datamodules.reading.open_image import exif_orientation, open_image, read_size
 from datamodules.reading.pair_files import PairedFiles
-from datamodules.rgbd_saliency_dataset import describe_size
+from datamodules.reading.pair_sizes import describe_size
 
 # A mask inside the other way round reaches most of the border; few objects do.
 _MAX_BORDER_FRACTION = 0.9

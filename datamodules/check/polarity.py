@@ -25,9 +25,9 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
 
 MAX_TRUST = 0.8
 MIN_CONFIDENCE = 0.95
@@ -79,7 +79,7 @@ def separation(depth: NDArray[np.float32], mask: NDArray[np.bool_]) -> float | N
     depth, mask = depth[::step, ::step], mask[::step, ::step]
     if not mask.any() or mask.all():
         return None
-    distance = distance_transform_edt(~mask)
+    distance = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     inside, ring = depth[mask], depth[(distance > _RING[0]) & (distance <= _RING[1])]
     inside, ring = _without_holes(inside), _without_holes(ring)
     if min(inside.size, ring.size) < _MIN_PIXELS:

@@ -3,11 +3,11 @@
 import re
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageChops
-from scipy.ndimage import maximum_filter, minimum_filter
 from torch import Tensor
 
 from datamodules.errors import DataError
@@ -206,7 +206,8 @@ def _is_between(values: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def _check_for_a_third_class(path: Path, values: NDArray) -> None:
-    flat = maximum_filter(values, _CLASS_AREA_SIDE) == minimum_filter(values, _CLASS_AREA_SIDE)
+    area = np.ones((_CLASS_AREA_SIDE, _CLASS_AREA_SIDE), np.uint8)
+    flat = cv2.dilate(values, area) == cv2.erode(values, area)
     areas = values[_is_between(values) & flat]
     if areas.size >= _MIN_CLASS_FRACTION * values.size:
         raise DataError(

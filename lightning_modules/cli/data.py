@@ -89,7 +89,7 @@ def _parse_check(arguments: list[str]) -> Namespace:
 
 
 def _check(options: Namespace) -> int:
-    import torch
+    import cv2
     from rich.console import Console
     from rich.progress import Progress
 
@@ -97,7 +97,7 @@ def _check(options: Namespace) -> int:
     from lightning_modules.report.data_tables import check_json, check_table
 
     # Images are small: threads would wait for each other longer than they work; use --workers.
-    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
     with Progress(console=Console(stderr=True)) as progress:
         report = check_root(
             options.root,

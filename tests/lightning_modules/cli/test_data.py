@@ -118,6 +118,19 @@ def test_help_does_not_import_torch(arguments: list[str]) -> None:
     assert "usage: mutualformer data" in finished.stdout
 
 
+def test_check_imports_nothing_that_only_trains(data: Path, tmp_path: Path) -> None:
+    program = (
+        "import sys; from lightning_modules.main import main\n"
+        "code = main(sys.argv[1:])\n"
+        "heavy = {'lightning', 'torchvision', 'torchmetrics', 'scipy', 'timm', 'matplotlib'}\n"
+        "assert not heavy & sys.modules.keys(), heavy & sys.modules.keys(); sys.exit(code)"
+    )
+    outputs = [f"--output={tmp_path}/check.json", f"--contact-sheet={tmp_path}/check.png"]
+    command = [sys.executable, "-c", program, "data", "check", str(data), *outputs]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+
+
 def test_a_reader_that_has_enough_is_no_error() -> None:
     read, write = os.pipe()
     os.close(read)
