@@ -11,6 +11,7 @@ from datamodules.augmentation.transforms import EvalTransform, TrainTransform
 from datamodules.catalogue import find_entry
 from datamodules.errors import DataError
 from datamodules.held_out import split_held_out
+from datamodules.image_size import ImageSize, height_and_width
 from datamodules.named_folders import (
     folders_of,
     name_of,
@@ -51,7 +52,7 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
         predict_root: folder to predict, with `RGB`, `depth` and perhaps `GT`.
         predict_rgb, predict_depth: two files to predict instead, of any names. The map is called
             like the first, and the data set like the folder of that.
-        image_size: side of the square network input in pixels.
+        image_size: of the network's input in pixels: the side of a square, or `[height, width]`.
         batch_size: samples per training batch and process.
         eval_batch_size: samples per batch in validation, test and prediction.
         num_workers: worker processes per loader.
@@ -88,7 +89,7 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
         predict_root: str | None = None,
         predict_rgb: str | None = None,
         predict_depth: str | None = None,
-        image_size: int = 352,
+        image_size: ImageSize = 352,
         batch_size: int = 8,
         eval_batch_size: int = 8,
         num_workers: int = 4,
@@ -104,8 +105,6 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
         cache_dir: str | None = None,
     ) -> None:
         super().__init__(batch_size, eval_batch_size, num_workers, seed)
-        if image_size < 32:
-            raise UserError(f"image_size is {image_size}, expected at least 32 pixels")
         if not 0.0 <= validation_fraction < 1.0:
             raise UserError(
                 f"validation_fraction is {validation_fraction}, expected at least 0 and below 1"
@@ -115,7 +114,7 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
         self.test_sets = test_sets
         self.predict_root = predict_root
         self.predict_files = {"rgb": predict_rgb, "depth": predict_depth}
-        self.image_size = image_size
+        self.image_size = height_and_width(image_size)
         self.validation_fraction = validation_fraction
         if second_modality not in get_args(SecondModality):
             raise UserError(

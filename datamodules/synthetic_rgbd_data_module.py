@@ -4,6 +4,7 @@ import torch
 
 from datamodules.batch import Batch
 from datamodules.errors import check_at_least
+from datamodules.image_size import ImageSize, height_and_width
 from datamodules.paired_modality_data_module import (
     PairedModalityDataModule,
     PairedModalityDataset,
@@ -31,7 +32,7 @@ class SyntheticRGBDDataset(PairedModalityDataset):
         num_scenes: int,
         seed: int = 0,
         split: str = "train",
-        image_size: int = 128,
+        image_size: ImageSize = 128,
         difficulty: float = 0.5,
     ) -> None:
         check_at_least(1, num_scenes=num_scenes)
@@ -39,7 +40,7 @@ class SyntheticRGBDDataset(PairedModalityDataset):
         self.num_scenes = num_scenes
         self.seed = seed
         self.split = split
-        self.image_size = image_size
+        self.image_size = height_and_width(image_size)
         self.difficulty = difficulty
 
     def __len__(self) -> int:
@@ -56,7 +57,7 @@ class SyntheticRGBDDataset(PairedModalityDataset):
             "mask": ground_truth.float(),
             "name": f"{self.split}_{index:05d}",
             "dataset": "held_out" if self.split == "val" else "synthetic",
-            "original_size": (self.image_size, self.image_size),
+            "original_size": self.image_size,
         }
         if self.split != "train":
             item["ground_truth"] = ground_truth
@@ -70,7 +71,8 @@ class SyntheticRGBDDataModule(PairedModalityDataModule):
     runs on the test scenes.
 
     Args:
-        image_size: side of the square images in pixels, at least 32.
+        image_size: of the images in pixels, at least 32: the side of a square, or
+            `[height, width]`.
         num_train: number of training scenes, at least 1.
         num_val: number of validation scenes; 0 for a run without validation.
         num_test: number of test scenes, at least 1.
@@ -86,7 +88,7 @@ class SyntheticRGBDDataModule(PairedModalityDataModule):
 
     def __init__(
         self,
-        image_size: int = 128,
+        image_size: ImageSize = 128,
         num_train: int = 2000,
         num_val: int = 100,
         num_test: int = 200,

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.errors import check_at_least
+from datamodules.image_size import ImageSize, height_and_width
 from mutualformer.errors import UserError
 
 FloatArray = NDArray[np.float64]
@@ -34,11 +35,11 @@ class Scene(NamedTuple):
     """One scene, with the regions that made it.
 
     Attributes:
-        rgb: colour image, float32 `(size, size, 3)` in [0, 1].
-        depth: depth map, float32 `(size, size)` in [0, 1], near = 1, invalid pixels 0.
-        salient: the object to find: colour and relief, bool `(size, size)`.
-        posters: distractors with colour and no relief, bool `(size, size)`.
-        bumps: distractors with relief and no colour, bool `(size, size)`.
+        rgb: colour image, float32 `(H, W, 3)` in [0, 1].
+        depth: depth map, float32 `(H, W)` in [0, 1], near = 1, invalid pixels 0.
+        salient: the object to find: colour and relief, bool `(H, W)`.
+        posters: distractors with colour and no relief, bool `(H, W)`.
+        bumps: distractors with relief and no colour, bool `(H, W)`.
     """
 
     rgb: NDArray[np.float32]
@@ -49,7 +50,7 @@ class Scene(NamedTuple):
 
 
 def generate_scene(
-    seed: int, split: str, index: int, image_size: int = 128, difficulty: float = 0.5
+    seed: int, split: str, index: int, image_size: ImageSize = 128, difficulty: float = 0.5
 ) -> Scene:
     """Generate scene number `index` of a split.
 
@@ -59,7 +60,8 @@ def generate_scene(
         seed: seed of the data set, at least 0.
         split: `"train"`, `"val"` or `"test"`.
         index: number of the scene, at least 0.
-        image_size: side of the square image in pixels, at least 32.
+        image_size: in pixels, at least 32: the side of a square, or `(height, width)`, over which
+            the scene of a square is stretched.
         difficulty: from 0 (strong contrast, little noise, 1 or 2 distractors of each kind) to 1
             (weak contrast, much noise, 3 to 5 of each kind).
 
@@ -73,12 +75,12 @@ def generate_scene(
     >>> scene.rgb.shape, scene.depth.shape, scene.salient.dtype
     ((64, 64, 3), (64, 64), dtype('bool'))
     """
-    check_scene_arguments(seed, split, image_size, difficulty)
+    size = check_scene_arguments(seed, split, image_size, difficulty)
     check_at_least(0, index=index)
     rng = np.random.default_rng(
         np.random.SeedSequence(seed, spawn_key=(SPLITS.index(split), index))
     )
-    rows, columns = np.meshgrid(*2 * [(np.arange(image_size) + 0.5) / image_size], indexing="ij")
+    rows, columns = np.meshgrid(*((np.arange(n) + 0.5) / n for n in size), indexing="ij")
 
     fewest, most = 1 + round(2 * difficulty), 2 + round(3 * difficulty)
     num_posters, num_bumps = rng.integers(fewest, most + 1, size=2)
@@ -88,7 +90,7 @@ def generate_scene(
     slope = rng.uniform(-0.2, 0.2, size=2)
     plane = rng.uniform(0.32, 0.4) + slope[0] * (rows - 0.5) + slope[1] * (columns - 0.5)
     background = rng.uniform(0.3, 0.7, size=3)
-    rgb = background + _texture(rng, image_size, difficulty)
+    rgb = background + _texture(rng, size, difficulty)
     depth = plane.copy()
 
     masks = {"salient": np.zeros_like(rows, bool)}
@@ -98,7 +100,7 @@ def generate_scene(
         coverage, relative_radius = _rasterise(rng, region, rows, columns)
         # Drawn for every role, used or not: the roles must not differ in anything else.
         colour = _contrasting_colour(rng, background, difficulty)
-        texture = _texture(rng, image_size, difficulty)
+        texture = _texture(rng, size, difficulty)
         relief = rng.uniform(0.85, 1.15) * _mix(0.34, 0.12, difficulty)
         roundness = rng.uniform(0.0, 0.5)
         inside = coverage >= 0.5
@@ -118,15 +120,23 @@ def generate_scene(
     )
 
 
-def check_scene_arguments(seed: int, split: str, image_size: int, difficulty: float) -> None:
-    """Raise a `ValueError` for an argument of `generate_scene` that is outside its range."""
+def check_scene_arguments(
+    seed: int, split: str, image_size: ImageSize, difficulty: float
+) -> tuple[int, int]:
+    """Check the arguments of `generate_scene`.
+
+    Returns:
+        The height and the width of the scene.
+
+    Raises:
+        ValueError: an argument is outside its range.
+    """
     check_at_least(0, seed=seed)
     if split not in SPLITS:
         raise UserError(f"split is {split!r}, expected one of {', '.join(SPLITS)}")
-    if image_size < 32:
-        raise UserError(f"image_size is {image_size}, expected at least 32 pixels")
     if not 0.0 <= difficulty <= 1.0:
         raise UserError(f"difficulty is {difficulty}, expected a number from 0 to 1")
+    return height_and_width(image_size)
 
 
 class _Region(NamedTuple):
@@ -195,22 +205,25 @@ def _rasterise(
     turn = np.arctan2(down, right) / (2.0 * np.pi)
     edge = outline[(turn * _NUM_ANGLES).astype(int) % _NUM_ANGLES]
     distance = np.hypot(down, right)
-    return np.clip((edge - distance) * len(rows) + 0.5, 0.0, 1.0), distance / edge
+    return np.clip((edge - distance) * min(rows.shape) + 0.5, 0.0, 1.0), distance / edge
 
 
-def _smooth_noise(rng: np.random.Generator, size: int, cells: int) -> FloatArray:
-    """Interpolate normal noise from a `cells` × `cells` grid to `size` × `size` pixels."""
-    position = (np.arange(size) + 0.5) / size * (cells - 1)
-    weights = np.clip(1.0 - np.abs(position[:, None] - np.arange(cells)), 0.0, 1.0)
-    return weights @ rng.standard_normal((cells, cells)) @ weights.T
+def _smooth_noise(rng: np.random.Generator, size: tuple[int, int], cells: int) -> FloatArray:
+    """Interpolate normal noise from a `cells` × `cells` grid to the pixels of an image."""
+    positions = [(np.arange(n) + 0.5) / n * (cells - 1) for n in size]
+    down, across = (
+        np.clip(1.0 - np.abs(position[:, None] - np.arange(cells)), 0.0, 1.0)
+        for position in positions
+    )
+    return down @ rng.standard_normal((cells, cells)) @ across.T
 
 
-def _texture(rng: np.random.Generator, size: int, difficulty: float) -> FloatArray:
-    """Draw a gentle texture `(size, size, 1)`: coarse and fine mottling and faint stripes."""
+def _texture(rng: np.random.Generator, size: tuple[int, int], difficulty: float) -> FloatArray:
+    """Draw a gentle texture `(H, W, 1)`: coarse and fine mottling and faint stripes."""
     coarse, fine = _smooth_noise(rng, size, 6), _smooth_noise(rng, size, 24)
-    axis = np.arange(size) / size
+    down, across = (np.arange(n) / n for n in size)
     frequency = rng.uniform(10.0, 40.0, size=2) * rng.choice([-1.0, 1.0], size=2)
-    stripes = np.sin(frequency[0] * axis[:, None] + frequency[1] * axis)
+    stripes = np.sin(frequency[0] * down[:, None] + frequency[1] * across)
     mixture = 0.5 * coarse + 0.5 * fine + rng.uniform(0.0, 1.0) * stripes
     return _mix(0.015, 0.06, difficulty) * mixture[..., None]
 
@@ -248,16 +261,15 @@ def _measure_depth(
     rng: np.random.Generator, depth: FloatArray, raised: BoolArray, difficulty: float
 ) -> NDArray[np.float32]:
     """Add the depth sensor's noise, quantisation and holes (zeros)."""
-    size = len(depth)
     noisy = depth + rng.standard_normal(depth.shape) * _mix(0.003, 0.03, difficulty)
     num_levels = round(_mix(255, 47, difficulty))
     # Valid pixels start at the first level: zero is kept for the invalid ones.
     measured = np.round(np.clip(noisy, 1.0 / num_levels, 1.0) * num_levels) / num_levels
 
-    blotches = _smooth_noise(rng, size, 16)
+    blotches = _smooth_noise(rng, (depth.shape[0], depth.shape[1]), 16)
     measured[blotches > np.quantile(blotches, 1.0 - _mix(0.002, 0.04, difficulty))] = 0.0
     # The shadow that a raised region casts in a sensor with two viewpoints, on its right.
-    width = int(rng.integers(0, 2 + round(size * _mix(0.0, 0.03, difficulty))))
+    width = int(rng.integers(0, 2 + round(depth.shape[1] * _mix(0.0, 0.03, difficulty))))
     shadow = np.zeros_like(raised)
     for shift in range(1, width + 1):
         shadow[:, shift:] |= raised[:, :-shift]

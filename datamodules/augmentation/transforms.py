@@ -18,6 +18,7 @@ from torchvision.transforms import v2
 
 from datamodules.augmentation.depth_augmentation import augment_depth
 from datamodules.augmentation.random_view import draw_view, render
+from datamodules.image_size import ImageSize, height_and_width
 
 COLOUR_JITTER = 0.2  # largest relative change of brightness, contrast and saturation
 HUE_JITTER = 0.02  # fraction of the colour circle
@@ -31,7 +32,7 @@ class TrainTransform:
     turned view shows beyond the image is black, and as far as can be.
 
     Args:
-        image_size: side of the square output in pixels.
+        image_size: of the output in pixels: the side of a square, or `(height, width)`.
         change_depth: changes the values of the depth map, after geometry.
 
     >>> rgb, depth, mask = TrainTransform(image_size=32)(
@@ -42,9 +43,9 @@ class TrainTransform:
     """
 
     def __init__(
-        self, image_size: int, change_depth: Callable[[Tensor], Tensor] = augment_depth
+        self, image_size: ImageSize, change_depth: Callable[[Tensor], Tensor] = augment_depth
     ) -> None:
-        self.image_size = image_size
+        self.image_size = height_and_width(image_size, smallest=1)
         self.change_depth = change_depth
 
     def __call__(
@@ -55,7 +56,7 @@ class TrainTransform:
         Returns:
             Tensors of the same types at the output size; no mask if there was none.
         """
-        view = draw_view(rgb)
+        view = draw_view(rgb, self.image_size)
 
         def render_tensor(image: Tensor) -> NDArray:
             return render(_channels_last(image), view, self.image_size)
@@ -73,11 +74,11 @@ class EvalTransform:
     """Resize the RGB image, the depth map and the mask.
 
     Args:
-        image_size: side of the square output in pixels.
+        image_size: of the output in pixels: the side of a square, or `(height, width)`.
     """
 
-    def __init__(self, image_size: int) -> None:
-        self.resize = v2.Resize((image_size, image_size), antialias=True)
+    def __init__(self, image_size: ImageSize) -> None:
+        self.resize = v2.Resize(height_and_width(image_size, smallest=1), antialias=True)
 
     def __call__(
         self, rgb: Tensor, depth: Tensor, mask: Tensor | None

@@ -27,7 +27,7 @@ class ContactSheet(Callback):
     stage ``train``, ``test`` or ``predict``. In test and predict it shows the first samples that
     the first process saw, shared out evenly over the datasets, at their original aspect ratio. In
     training it shows the first batch of the first process before the first step: what the network
-    sees, augmented and square, without predictions.
+    sees, augmented and at its size, without predictions.
 
     Args:
         num_samples: rows on the page, at least 1.

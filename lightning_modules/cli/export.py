@@ -1,13 +1,15 @@
 """`mutualformer export`: a trained network for inference."""
 
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from lightning_modules.cli.parser import PlainParser, any_path, integer_of_at_least
+from datamodules.image_size import ImageSize, height_and_width
+from lightning_modules.cli.parser import PlainParser, any_path
 from lightning_modules.runs.run_folder import RunFolder
+from lightning_modules.runs.settings import one_spelling
 from mutualformer.errors import UserError, refused_setting
 
 _DESCRIPTION = """Write a trained network as files that other programs read.
@@ -52,9 +54,10 @@ def _parse(arguments: list[str]) -> Namespace:
     )
     add(
         "--image-size",
-        type=integer_of_at_least(1),
-        metavar="N",
-        help="side of the images that the ONNX graph takes, in pixels (default: that of training)",
+        type=_image_size,
+        metavar="N|H,W",
+        help="of the images that the ONNX graph takes, in pixels: the side of a square, or height "
+        "and width, as 352,480 (default: that of training)",
     )
     add(
         "--import",
@@ -104,17 +107,28 @@ def _export(options: Namespace) -> None:
             image_size = options.image_size or training["data"].get("image_size")
             if image_size is None:
                 raise UserError(f"{path} does not say its image size: give it with --image-size")
-            print(f"Writing an ONNX graph for {image_size} × {image_size} pixels: a minute or more")
-            config["onnx"] = write_onnx(network, folder / "model.onnx", image_size, depth_channels)
+            height, width = height_and_width(image_size, smallest=1)
+            print(f"Writing an ONNX graph for {height} × {width} pixels: a minute or more")
+            config["onnx"] = write_onnx(
+                network, folder / "model.onnx", (height, width), depth_channels
+            )
         write_config(folder, config)
         written = sorted(file.name for file in folder.iterdir())
     print(f"Wrote {', '.join(written)} to {options.output}, of {path}")
     if "onnx" in config:
-        onnx = config["onnx"]
         print(
-            f"ONNX: {onnx['image_size']} × {onnx['image_size']} pixels; logits differ from "
-            f"PyTorch's by at most {onnx['max_difference']:.1e}"
+            f"ONNX: {height} × {width} pixels; logits differ from PyTorch's by at most "
+            f"{config['onnx']['max_difference']:.1e}"
         )
+
+
+def _image_size(text: str) -> ImageSize:
+    sides = text.split(",")
+    if not all(side.isdecimal() for side in sides) or len(sides) > 2 or min(map(int, sides)) < 1:
+        raise ArgumentTypeError(
+            f"{text!r}, expected an integer >= 1, or two, as 352,480 (height, width)"
+        )
+    return int(text) if len(sides) == 1 else [int(side) for side in sides]
 
 
 def _describe_training(checkpoint: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -130,5 +144,5 @@ def _describe_training(checkpoint: dict[str, Any], path: Path) -> dict[str, Any]
         "version": provenance.get("version"),
         "git": provenance.get("git"),
         "packages": provenance.get("packages"),
-        "data": {name: data[name] for name in _DATA_SETTINGS if name in data},
+        "data": {x: one_spelling(x, data[x]) for x in _DATA_SETTINGS if x in data},
     }

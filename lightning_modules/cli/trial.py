@@ -9,6 +9,7 @@ from typing import Any
 
 from lightning_modules.cli.parser import PlainParser, any_path
 from lightning_modules.runs.run_folder import RunFolder
+from lightning_modules.runs.settings import one_spelling
 from lightning_modules.sweep.stop_request import StopRequest
 from lightning_modules.sweep.sweep_file import Trial
 from lightning_modules.sweep.trial_lock import lock_holder
@@ -109,7 +110,7 @@ def parse_parameters(words: Sequence[str]) -> dict[str, Any]:
         name, text = match.groups()
         if name in parameters:
             raise UserError(f"--{name} is given twice")
-        parameters[name] = read_value(text)
+        parameters[name] = one_spelling(name, read_value(text))
     if not parameters:
         raise UserError("no parameters, expected --name=value")
     return parameters

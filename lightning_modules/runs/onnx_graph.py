@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from datamodules.image_size import shortest_spelling
 from mutualformer import MutualFormerNetwork
 from mutualformer.errors import UserError
 
@@ -18,7 +19,7 @@ _CHECKED_BATCHES = (1, 3)
 
 
 def write_onnx(
-    network: nn.Module, path: Path, image_size: int, depth_channels: int | None = None
+    network: nn.Module, path: Path, image_size: tuple[int, int], depth_channels: int | None = None
 ) -> dict[str, Any]:
     """Write a network as a graph from `rgb` and `depth` to `logits`, of any batch size.
 
@@ -70,20 +71,22 @@ def write_onnx(
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
             f"{type(network).__name__}{_encoder_of(network)} cannot be exported to ONNX at "
-            f"{image_size} × {image_size} pixels: {reason}. Give --format safetensors, which takes "
-            "every network"
+            f"{image_size[0]} × {image_size[1]} pixels: {reason}. Give --format safetensors, which "
+            "takes every network"
         ) from error
     return {
         "file": path.name,
         "inputs": list(images),
         "output": "logits",
-        "image_size": image_size,
+        "image_size": shortest_spelling(image_size),
         "opset": exported.model.opset_imports[""],
         "max_difference": check_onnx(network, path, image_size, depth_channels),
     }
 
 
-def check_onnx(network: nn.Module, path: Path, image_size: int, depth_channels: int = 1) -> float:
+def check_onnx(
+    network: nn.Module, path: Path, image_size: tuple[int, int], depth_channels: int = 1
+) -> float:
     """Return by how much the logits of a graph differ at most from those of its network.
 
     Raises:
@@ -118,12 +121,12 @@ def _encoder_of(network: nn.Module) -> str:
 
 
 def _random_images(
-    network: nn.Module, batch_size: int, image_size: int, depth_channels: int
+    network: nn.Module, batch_size: int, image_size: tuple[int, int], depth_channels: int
 ) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(batch_size)
     channels = {"rgb": 3, "depth": depth_channels}
     images = {
-        name: torch.rand((batch_size, num, image_size, image_size), generator=generator)
+        name: torch.rand((batch_size, num, *image_size), generator=generator)
         for name, num in channels.items()
     }
     # Another network than ours is called with both, whatever it reads.

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from datamodules.image_size import shortest_spelling
 from mutualformer.fusions.spelling import by_short_name
 
 DEFAULT_MODULE = "lightning_modules.SaliencyModule"
@@ -75,8 +76,17 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         if isinstance(value, Mapping) and value:
             flat.update(flatten(value, name))
         else:
-            flat[name] = value
+            flat[name] = one_spelling(name, value)
     return flat
+
+
+def one_spelling(name: str, value: Any) -> Any:
+    """Spell a value one way, of a setting by its dotted name, of which there are several.
+
+    >>> one_spelling("data.image_size", [352, 352]), one_spelling("lr", 0.1)
+    (352, 0.1)
+    """
+    return shortest_spelling(value) if name.rpartition(".")[2] == "image_size" else value
 
 
 def has_effect(name: str) -> bool:

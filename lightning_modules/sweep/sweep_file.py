@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lightning_modules.runs.settings import one_spelling
 from lightning_modules.runs.yaml_text import read_yaml_mapping
 from lightning_modules.sweep.trial_name import (
     find_trial_folder,
@@ -145,6 +146,7 @@ def _values(path: Path, name: Any, given: Any) -> list[Any]:
     values = given["values"] if "values" in given else [given["value"]]
     if not isinstance(values, list) or not values:
         raise UserError(f"{path}: values of {name} is {values!r}, expected a non-empty list")
+    values = [one_spelling(name, value) for value in values]
     for value in values:
         if value is None or isinstance(value, dict):
             raise UserError(

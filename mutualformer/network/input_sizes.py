@@ -35,9 +35,9 @@ class InputSizes:
         """
         if self.largest is not None and max(size) > self.largest:
             raise UserError(
-                f"images are of {size[0]} × {size[1]} pixels, expected at most {self.largest} × "
-                f"{self.largest} with encoder {encoder_name!r}: lower --data.image_size, or choose "
-                "another encoder"
+                f"images are of {size[0]} × {size[1]} pixels (height × width), expected at most "
+                f"{self.largest} × {self.largest} with encoder {encoder_name!r}: lower "
+                "--data.image_size, or choose another encoder"
             )
         height, width = (math.ceil(length / self.multiple) * self.multiple for length in size)
         return height, width

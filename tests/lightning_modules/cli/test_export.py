@@ -222,7 +222,7 @@ def test_every_fusion_becomes_a_graph(name: str, tmp_path: Path) -> None:
         depth_channels=3,
     )
     # 70 is no multiple of 32: padding and cropping are in the graph too.
-    about = write_onnx(network.eval(), tmp_path / "model.onnx", 70)
+    about = write_onnx(network.eval(), tmp_path / "model.onnx", (70, 96))
     assert about["max_difference"] <= 1e-4
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
     read = {"rgb": ["rgb"], "depth": ["depth"]}.get(name, ["rgb", "depth"])
