@@ -38,7 +38,11 @@ def draw_view(image: Tensor, size: tuple[int, int]) -> RandomView:
         image: whose size counts.
         size: height and width that the view will be shown at.
     """
-    aspects = [aspect * size[1] / size[0] for aspect in CROP_ASPECT]
+    # Of an image of quite other proportions than the output's, crops of those would keep too
+    # little: they go as far towards them as leaves room to move.
+    least, own = CROP_ASPECT[0], image.shape[-1] / image.shape[-2]
+    middle = min(max(size[1] / size[0], least * own), own / least)
+    aspects = [middle * aspect for aspect in CROP_ASPECT]
     top, left, height, width = v2.RandomResizedCrop.get_params(image, list(CROP_AREA), aspects)
     mirrored = bool(torch.rand(()) < 0.5)
     angle = 0.0

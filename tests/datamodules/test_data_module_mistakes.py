@@ -36,6 +36,8 @@ def test_missing_root(folders):
         (dict(validation_fraction=1.0), "validation_fraction is 1.0"),
         (dict(validation_fraction=-0.1), "validation_fraction is -0.1"),
         (dict(image_size=16), "image_size is 16"),
+        (dict(image_size=[352, 16]), r"image_size is \[352, 16\], expected at least 32 pixels"),
+        (dict(image_size=(64, 96, 3)), r"image_size is \(64, 96, 3\), expected one whole number"),
         (dict(batch_size=0), "batch_size is 0"),
         (dict(depth_channels=3), "depth_channels is 3, expected 1 for depth"),
         (dict(second_modality="nir", depth_channels=2), "depth_channels is 2, .* 1 or 3 for"),

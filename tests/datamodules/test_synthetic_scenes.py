@@ -45,11 +45,13 @@ def test_seed_split_and_index_each_change_the_scene(other):
 
 
 @pytest.mark.parametrize("difficulty", [0.0, 0.5, 1.0])
-@pytest.mark.parametrize("image_size", [32, 97])
-def test_types_shapes_and_ranges(difficulty, image_size):
+@pytest.mark.parametrize(
+    ("image_size", "sides"), [(32, (32, 32)), (97, (97, 97)), ((33, 80), (33, 80))]
+)
+def test_types_shapes_and_ranges(difficulty, image_size, sides):
     scene = generate_scene(0, "val", 0, image_size, difficulty)
-    assert scene.rgb.shape == (image_size, image_size, 3)
-    assert scene.depth.shape == scene.salient.shape == (image_size, image_size)
+    assert scene.rgb.shape == (*sides, 3)
+    assert scene.depth.shape == scene.salient.shape == sides
     for image in (scene.rgb, scene.depth):
         assert image.dtype == np.float32
         assert image.min() >= 0 and image.max() <= 1
@@ -157,3 +159,11 @@ def test_difficulty_weakens_contrast_and_adds_holes_and_noise():
 def test_arguments_out_of_range(arguments, message):
     with pytest.raises(ValueError, match=message):
         generate_scene(**{"seed": 0, "split": "train", "index": 0, **arguments})
+
+
+def test_a_scene_of_two_sides_is_that_of_a_square_stretched():
+    for index in range(5):
+        square = generate_scene(0, "test", index, 96)
+        wide = generate_scene(0, "test", index, (96, 192))
+        for one, other in ((square.salient, wide.salient), (square.posters, wide.posters)):
+            assert (one != other.reshape(96, 96, 2).any(-1)).mean() < 0.02

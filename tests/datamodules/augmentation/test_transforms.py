@@ -22,19 +22,21 @@ def example(height=96, width=128):
     return disc.expand(3, -1, -1).to(torch.uint8) * 255, disc.float(), disc
 
 
-@pytest.mark.parametrize("transform", [TrainTransform(64), EvalTransform(64)])
-def test_types_sizes_and_ranges(transform):
-    rgb, depth, mask = transform(*example())
-    assert rgb.shape == (3, 64, 64) and depth.shape == mask.shape == (1, 64, 64)
+@pytest.mark.parametrize("transform", [TrainTransform, EvalTransform])
+@pytest.mark.parametrize(("size", "sides"), [(64, (64, 64)), ((48, 96), (48, 96))])
+def test_types_sizes_and_ranges(transform, size, sides):
+    rgb, depth, mask = transform(size)(*example())
+    assert rgb.shape == (3, *sides) and depth.shape == mask.shape == (1, *sides)
     assert all(type(image) is torch.Tensor for image in (rgb, depth, mask))
     assert (rgb.dtype, depth.dtype, mask.dtype) == (torch.uint8, torch.float32, torch.bool)
     assert depth.min() >= 0 and depth.max() <= 1
     assert mask.any() and not mask.all()
 
 
-def test_augmented_modalities_and_mask_stay_aligned():
+@pytest.mark.parametrize("size", [64, (48, 80), (96, 40)])
+def test_augmented_modalities_and_mask_stay_aligned(size):
     torch.manual_seed(0)
-    transform = TrainTransform(64, augment_brightness)
+    transform = TrainTransform(size, augment_brightness)
     masks = []
     for _ in range(30):
         rgb, depth, mask = transform(*example())

@@ -113,6 +113,10 @@ def test_what_cannot_be_exported_is_said_and_nothing_is_written(
     assert "is a checkpoint, expected --output FOLDER" in error_of(capfd, last)
     assert "exists already: delete it" in error_of(capfd, run_folder, "--output", tmp_path)
     assert "expected an integer >= 1" in error_of(capfd, run_folder, "--image-size=0")
+    for size in ("64,0", "64,96,3", "64x96", "-64", "64,", "large"):
+        assert f"{size!r}, expected an integer >= 1, or two" in error_of(
+            capfd, run_folder, f"--image-size={size}"
+        )
     assert "train first with mutualformer fit" in error_of(capfd, tmp_path)
     for path in (CONFIG, Path(__file__)):
         assert f"checkpoint {path} cannot be read" in error_of(
@@ -227,4 +231,4 @@ def test_every_fusion_becomes_a_graph(name: str, tmp_path: Path) -> None:
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
     read = {"rgb": ["rgb"], "depth": ["depth"]}.get(name, ["rgb", "depth"])
     assert [x.name for x in session.get_inputs()] == read
-    assert session.get_inputs()[-1].shape[1:] == [3, 70, 70]
+    assert session.get_inputs()[-1].shape[1:] == [3, 70, 96]

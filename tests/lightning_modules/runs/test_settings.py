@@ -202,3 +202,14 @@ def test_options_that_only_some_classes_have_flag_no_row(tmp_path: Path) -> None
         [],
         ["model.network.fusion.dim is 2, elsewhere 1"],
     ]
+
+
+def test_a_square_is_one_run_whether_one_number_says_so_or_two(
+    resolved: dict[str, Any], continues, one_row, tmp_path: Path
+) -> None:
+    square = changed(resolved, "data.image_size", [resolved["data"]["init_args"]["image_size"]] * 2)
+    assert square != resolved and continues(square) and one_row(square)
+    wide = changed(resolved, "data.image_size", [64, 96])
+    assert not continues(wide) and not one_row(wide)
+    # Two equal numbers of another setting are no size.
+    assert flatten({"betas": [0.9, 0.9]}) == {"betas": [0.9, 0.9]}

@@ -46,6 +46,7 @@ def test_folder_and_configurations_can_be_replaced(write_sweep: WriteSweep) -> N
         ({"parameters": {"a": {"values": [1, None]}}}, "a has the value None"),
         ({"parameters": {"a": {"values": [0, 0.0]}}}, "a has the value 0 twice"),
         ({"parameters": {"a": {"values": [1, "1"]}}}, "a has the value 1 twice"),
+        ({"parameters": {"data.image_size": {"values": [64, [64, 64]]}}}, "has the value 64 twice"),
         ({"parameters": {"a b": {"values": [1]}}}, "'a b', expected a dotted name"),
         ({"parameters": {"trainer.default_root_dir": {"value": "x"}}}, "cannot be swept"),
         ({"command": None}, "command is None, expected [mutualformer, trial"),
@@ -168,3 +169,18 @@ def test_a_trial_that_an_earlier_version_named_otherwise_is_found(
     (tmp_path / "old" / "lr=0.0001,seed=1").mkdir()
     trials = read_sweep(write_sweep(parameters), folder=tmp_path / "old").trials
     assert trials[0].folder.name == "lr=0.0001,seed=1"
+
+
+def test_a_square_is_one_trial_whether_one_number_says_so_or_two(write_sweep: WriteSweep) -> None:
+    sweep = read_sweep(write_sweep({"data.image_size": {"values": [[64, 64], [64, 96]]}}))
+    assert [trial.folder.name[:18] for trial in sweep.trials] == [
+        "image_size=64",
+        "image_size=[64,96]",
+    ]
+    for trial, words in zip(
+        sweep.trials, (["[64, 64]", "64"], ["[64, 96]", "[64,96]"]), strict=True
+    ):
+        for text in words:
+            typed = parse_parameters([f"--data.image_size={text}"])
+            assert typed == trial.parameters
+            assert sweep.folder / trial_name(typed) == trial.folder

@@ -49,7 +49,9 @@ def test_one_size_is_padded_to_and_never_exceeded() -> None:
     network = MutualFormerNetwork("tu-test_coatnet", fusion_dim=32).eval()
     images = torch.rand(1, 3, 100, 64), torch.rand(1, 1, 100, 64)
     assert network(*images).isfinite().all()
-    with pytest.raises(UserError, match=r"192 × 64 pixels, expected at most 160 × 160"):
+    with pytest.raises(
+        UserError, match=r"192 × 64 pixels \(height × width\), expected at most 160 × 160"
+    ):
         network(torch.rand(1, 3, 192, 64), torch.rand(1, 1, 192, 64))
 
 
