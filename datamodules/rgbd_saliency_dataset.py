@@ -68,7 +68,7 @@ class RGBDSaliencyDataset(PairedModalityDataset):
 
     def __getitem__(self, index: int) -> Batch:
         sample = self.samples[index]
-        rgb = None if sample.rgb is None else read_rgb(sample.rgb, self.cache)
+        rgb = None if sample.rgb is None else torch.from_numpy(read_rgb(sample.rgb, self.cache))
         depth = None if sample.depth is None else self._read_depth(sample)
         first = depth if rgb is None else rgb
         assert first is not None
@@ -78,7 +78,9 @@ class RGBDSaliencyDataset(PairedModalityDataset):
         depth = torch.zeros(self.read_depth.channels, *size) if depth is None else depth
         if depth.shape[-2:] != size:
             depth = resize(depth, list(size), antialias=True)
-        ground_truth = None if sample.mask is None else read_mask(sample.mask, self.cache)
+        ground_truth = None
+        if sample.mask is not None:
+            ground_truth = torch.from_numpy(read_mask(sample.mask, self.cache))
         item: Batch = {
             "name": sample.name,
             "dataset": self.dataset_name or sample.dataset,
@@ -109,7 +111,7 @@ class RGBDSaliencyDataset(PairedModalityDataset):
                 f"{remedy}--data.depth_range; mutualformer data check names all such maps",
                 stacklevel=3,
             )
-        return depth
+        return torch.from_numpy(depth)
 
     def _warn_of_constant_depth(self, path: Path) -> None:
         if path not in self._constant_depth_maps:

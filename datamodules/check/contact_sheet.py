@@ -51,8 +51,8 @@ def _rows(report: DatasetReport, count: int) -> Iterator[PageRow]:
 def _tiles(report: DatasetReport, sample: PairedFiles) -> dict[str, Image.Image | None]:
     assert sample.rgb is not None and sample.depth is not None and sample.mask is not None
     in_rgb = sample.depth == sample.rgb
-    rgb = _fit_or_none(sample.rgb, lambda path: read_rgb(path).permute(1, 2, 0).numpy())
-    mask = _fit_or_none(sample.mask, lambda path: _to_bytes(read_mask(path)[0].numpy()))
+    rgb = _fit_or_none(sample.rgb, lambda path: read_rgb(path).transpose(1, 2, 0))
+    mask = _fit_or_none(sample.mask, lambda path: _to_bytes(read_mask(path)[0]))
     inverted = report.declared_near == "dark"
     depth = _fit_or_none(sample.depth, lambda path: _read_second_modality(path, inverted, in_rgb))
     outlined = None
@@ -62,7 +62,7 @@ def _tiles(report: DatasetReport, sample: PairedFiles) -> dict[str, Image.Image 
 
 
 def _read_second_modality(path: Path, inverted: bool, in_rgb: bool) -> NDArray[np.uint8]:
-    values = _read_any(path, "", in_fourth_channel=in_rgb).mean(0).numpy()
+    values = _read_any(path, "", in_fourth_channel=in_rgb).mean(0)
     return _to_bytes(1 - values if inverted else values)
 
 

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from datamodules.check.duplicates import Fingerprint, fingerprint
 from datamodules.check.finding import Finding, Report
@@ -69,7 +68,7 @@ def inspect_sample(
     def report(kind: str, message: str, is_error: bool = True) -> None:
         findings.append(Finding(label, kind, message, is_error))
 
-    def attempt(read: Callable[[Path], Tensor], path: Path) -> Tensor | None:
+    def attempt(read: Callable[[Path], NDArray], path: Path) -> NDArray | None:
         try:
             return read(path)
         except DataError as error:
@@ -83,7 +82,7 @@ def inspect_sample(
     read_second = DepthReader(near_dark_sets=()) if is_depth else ImageReader(channels=3)
     outliers = None
 
-    def read_depth(path: Path) -> Tensor:
+    def read_depth(path: Path) -> NDArray:
         nonlocal outliers
         values = read_second.read_stored(path, "", None, path == sample.rgb)
         outliers = read_second.find_outliers(values, "")
@@ -104,21 +103,21 @@ def inspect_sample(
     if rgb is not None and rgb.min() == rgb.max():
         report("constant", f"{sample.rgb}: the image is constant: replace it, or remove the sample")
     if depth is not None:
-        _check_depth(sample.depth, depth[0].numpy(), is_depth, report)
+        _check_depth(sample.depth, depth[0], is_depth, report)
     mask_values = ""
     if mask is not None:
         mask_values = _mask_values(sample.mask)
-        _check_mask(sample.mask, mask[0].numpy(), report)
+        _check_mask(sample.mask, mask[0], report)
     share = slope = print_ = scores = None
     if is_depth and depth is not None:
-        object_ = None if mask is None or depth.shape != mask.shape else mask[0].numpy()
-        slope = ground_slope(depth[0].numpy(), object_)
-        share = None if object_ is None else separation(depth[0].numpy(), object_)
+        object_ = None if mask is None or depth.shape != mask.shape else mask[0]
+        slope = ground_slope(depth[0], object_)
+        share = None if object_ is None else separation(depth[0], object_)
     if rgb is not None:
-        photograph = Image.fromarray(rgb.permute(1, 2, 0).numpy())
+        photograph = Image.fromarray(rgb.transpose(1, 2, 0))
         print_ = fingerprint(photograph)
         if asks_for_shift and depth is not None and depth.shape[1:] == rgb.shape[1:]:
-            scores = shift_scores(np.asarray(photograph.convert("L")), depth.mean(0).numpy())
+            scores = shift_scores(np.asarray(photograph.convert("L")), depth.mean(0))
     depth_mode = "" if depth is None else _depth_mode(sample.depth)
     return Inspection(
         sample.name,

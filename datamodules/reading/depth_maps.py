@@ -6,9 +6,7 @@ from typing import Literal, get_args
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from datamodules.catalogue import is_near_dark
 from datamodules.reading.decoded_image_cache import DecodedImageCache, read_through
@@ -73,7 +71,7 @@ class DepthReader:
         dataset: str,
         cache: DecodedImageCache | None = None,
         in_fourth_channel: bool = False,
-    ) -> Tensor:
+    ) -> NDArray:
         """Read the map of a sample of a data set, through a cache if there is one.
 
         Args:
@@ -103,17 +101,17 @@ class DepthReader:
         must_be_finite = self._choice(dataset) == "none"
         return read_through(cache, read, path, self.channels, must_be_finite)
 
-    def scale(self, values: NDArray, dataset: str) -> Tensor:
+    def scale(self, values: NDArray, dataset: str) -> NDArray:
         """Return what a map of a data set means, of its stored values; as :meth:`__call__`."""
         choice = self._choice(dataset)
         near_dark = self.is_near_dark(dataset)
         if values.dtype != np.uint8 or len(values) > 1 or choice not in ("auto", "none"):
-            return torch.from_numpy(self._normalise(values, choice, near_dark))
+            return self._normalise(values, choice, near_dark)
         # Where all pixels are valid, only the ends of the range matter, and every pixel of a level
         # becomes the same: a tenth of the time.
         levels = np.arange(256).clip(values.min(), values.max()).astype(np.uint8)
         table = self._normalise(levels, choice, near_dark)
-        return torch.from_numpy(cv2.LUT(values[0], table))[None]
+        return cv2.LUT(values[0], table)[None]
 
     def _normalise(self, values: NDArray, choice: InvalidDepth, near_dark: bool) -> NDArray:
         valid = _valid_pixels(values, choice)

@@ -5,10 +5,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageChops
-from torch import Tensor
 
 from datamodules.errors import DataError
 from datamodules.reading.decoded_image_cache import DecodedImageCache, read_through
@@ -36,7 +34,7 @@ _COLOURED_MAP = "convert it"
 _COLOURED_MASK = "say which class is the object, and store it as 255 and all else as 0"
 
 
-def read_rgb(path: Path, cache: DecodedImageCache | None = None) -> Tensor:
+def read_rgb(path: Path, cache: DecodedImageCache | None = None) -> NDArray:
     """Read a colour image of any mode with 8 bits, through a cache if any; transparency is dropped.
 
     Returns:
@@ -46,7 +44,7 @@ def read_rgb(path: Path, cache: DecodedImageCache | None = None) -> Tensor:
         DataError: the file cannot be read or holds more than 8 bits per value.
     """
     # Channels stay last in memory, as decoded: resizing is fastest so.
-    return torch.from_numpy(read_through(cache, _decode_rgb, path)).permute(2, 0, 1)
+    return read_through(cache, _decode_rgb, path).transpose(2, 0, 1)
 
 
 def read_values(path: Path, channels: int = 1, must_be_finite: bool = True) -> NDArray:
@@ -139,7 +137,7 @@ def _check_opaque(path: Path, image: Image.Image) -> None:
         )
 
 
-def read_saliency_map(path: Path) -> Tensor:
+def read_saliency_map(path: Path) -> NDArray:
     """Read a saliency map of 1, 8 or 16 bits (0 to 65535), or of floats in [0, 1].
 
     Colour images pass if they are grey, transparent ones if they are opaque.
@@ -154,7 +152,7 @@ def read_saliency_map(path: Path) -> Tensor:
     with open_image(path) as image:
         if image.mode[0] not in "IF":
             _check_opaque(path, image)
-            return torch.from_numpy(_grey_levels(path, image, _COLOURED_MAP))[None]
+            return _grey_levels(path, image, _COLOURED_MAP)[None]
     values = read_values(path)
     lowest, highest = values.min(), values.max()
     whole = values.dtype.kind != "f"
@@ -168,10 +166,10 @@ def read_saliency_map(path: Path) -> Tensor:
             f"{path}: a 16-bit map with values up to {highest:g} only, expected 0 to 65535: it "
             "looks like 8-bit levels, store it in 8 bits"
         )
-    return torch.from_numpy(values.astype(np.float32) / np.float32(65535 if whole else 1))
+    return values.astype(np.float32) / np.float32(65535 if whole else 1)
 
 
-def read_mask(path: Path, cache: DecodedImageCache | None = None) -> Tensor:
+def read_mask(path: Path, cache: DecodedImageCache | None = None) -> NDArray:
     """Read a binary mask, stored as {0, 255}, {0, 1} or one bit, with soft edges or without.
 
     It is read through a cache if there is one.
@@ -185,7 +183,7 @@ def read_mask(path: Path, cache: DecodedImageCache | None = None) -> Tensor:
     values = read_through(cache, _decode_mask, path)
     largest = values.max()
     if largest <= 1:
-        return torch.from_numpy(values == 1)[None]
+        return (values == 1)[None]
     soft = np.count_nonzero(_is_between(values)) / values.size
     # Without the second condition, a mask of the values 0, 1 and 2, or a small object stored as
     # grey, would become an empty mask.
@@ -197,7 +195,7 @@ def read_mask(path: Path, cache: DecodedImageCache | None = None) -> Tensor:
         )
     if soft > 0:
         _check_for_a_third_class(path, values)
-    return torch.from_numpy(values > 128)[None]
+    return (values > 128)[None]
 
 
 def _is_between(values: NDArray[np.uint8]) -> NDArray[np.bool_]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from datamodules.errors import DataError
@@ -143,7 +144,8 @@ def read_pair(prediction: Path, ground_truth: Path) -> tuple[Tensor, Tensor]:
     Raises:
         DataError: a file cannot be read or is not what it should be, or the sizes do not fit.
     """
-    probabilities, mask = read_saliency_map(prediction), read_mask(ground_truth)
+    probabilities = torch.from_numpy(read_saliency_map(prediction))
+    mask = torch.from_numpy(read_mask(ground_truth))
     size = mask.shape[-2], mask.shape[-1]
     height, width = (a / b for a, b in zip(probabilities.shape[-2:], size, strict=True))
     if max(height / width, width / height) > _MAX_DISTORTION:

@@ -79,8 +79,8 @@ def test_real_sets(shared, name, shift, found):
     second = next(folder / x for x in ("depth", "T") if (folder / x).is_dir())
     votes = []
     for path in sorted((folder / "RGB").iterdir()):
-        grey = np.asarray(Image.fromarray(read_rgb(path).permute(1, 2, 0).numpy()).convert("L"))
-        other = ImageReader(3)(next(second.glob(f"{path.stem}.*")), "").mean(0).numpy()
+        grey = np.asarray(Image.fromarray(read_rgb(path).transpose(1, 2, 0)).convert("L"))
+        other = ImageReader(3)(next(second.glob(f"{path.stem}.*")), "").mean(0)
         votes.append(shift_scores(grey, move(other, *shift)))
     estimate = estimate_shift(votes)
     # The images of VT5000 are shifted by some pixels of their own.

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from mutations import fuzz, memory_limit, mend_png, mutate_bytes, time_limit
 from PIL import Image
 
@@ -83,25 +82,25 @@ def mutated(files: dict[str, bytes], rng: random.Random) -> bytes:
 
 def check_rgb(path: Path) -> None:
     image = read_rgb(path)
-    assert image.dtype == torch.uint8 and image.shape == (3, *read_size(path))
+    assert image.dtype == np.uint8 and image.shape == (3, *read_size(path))
 
 
 def check_depth(path: Path) -> None:
     for reader in (DepthReader([]), DepthReader([""], "both"), DepthReader([], "none", (3.0, 90))):
         depth = reader(path, "")
-        assert depth.dtype == torch.float32 and depth.shape == (1, *read_size(path))
+        assert depth.dtype == np.float32 and depth.shape == (1, *read_size(path))
         assert depth.min() >= 0 and depth.max() <= 1  # false for NaN
 
 
 def check_thermal(path: Path) -> None:
     image = ImageReader(3)(path, "")
-    assert image.dtype == torch.float32 and image.shape == (3, *read_size(path))
+    assert image.dtype == np.float32 and image.shape == (3, *read_size(path))
     assert image.min() >= 0 and image.max() <= 1
 
 
 def check_mask(path: Path) -> None:
     mask = read_mask(path)
-    assert mask.dtype == torch.bool and mask.shape == (1, *read_size(path))
+    assert mask.dtype == np.bool_ and mask.shape == (1, *read_size(path))
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::UserWarning:PIL")
@@ -163,5 +162,5 @@ def test_a_damaged_cache_is_not_served(tmp_path) -> None:
         stored.write_bytes(mutate_bytes(whole[:header], rng) + whole[header:])
         with time_limit():
             image = read_rgb(path, cache)
-        assert image.dtype == torch.uint8, number
+        assert image.dtype == np.uint8, number
         assert image.shape == expected.shape, number
