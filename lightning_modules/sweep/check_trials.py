@@ -40,7 +40,8 @@ class _TrialChecker(MutualFormerCLI):
 def check_trials(sweep: Sweep, trials: list[Trial]) -> None:
     """Parse the arguments of every trial, and build its model and data as the training will.
 
-    Trials that differ only in what neither of them sees, such as the seed, share what is built.
+    Trials that differ only in what neither of them sees, such as the seed, share what is built;
+    of several seeds, each is looked at once.
 
     Args:
         sweep: the file, to name it.
@@ -52,7 +53,13 @@ def check_trials(sweep: Sweep, trials: list[Trial]) -> None:
     silence_what_users_cannot_act_on()
     checker: _TrialChecker | None = None
     built: set[str] = set()
+    checked: set[str] = set()
     for trial in trials:
+        others = {name: x for name, x in trial.parameters.items() if name != "seed_everything"}
+        parts = {repr(others), f"seed {trial.parameters.get('seed_everything')!r}"}
+        if parts <= checked:
+            continue
+        checked |= parts
         arguments = ["fit", *(f"--config={path}" for path in trial.configs), *trial.arguments]
         try:
             if checker is None:
