@@ -1,5 +1,6 @@
 """What every task shares: optimiser, schedule, losses that are no number, scores, checkpoints."""
 
+import inspect
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -175,6 +176,8 @@ class BaseModule(ScheduledModule, ABC):
     def check_batch(self, batch: Mapping[str, Any]) -> None:
         """Refuse a network that does not fit the task or the data, and leave it as it was.
 
+        Its images are kept: of them the trainer's summary counts FLOPs; without, it says 0.
+
         Raises:
             UserError: see :meth:`check_output`.
         """
@@ -186,6 +189,8 @@ class BaseModule(ScheduledModule, ABC):
         finally:
             for module, mode in modes.items():
                 module.training = mode
+        if {"rgb", "depth"} <= inspect.signature(self.forward).parameters.keys():
+            self.example_input_array = {name: batch[name] for name in ("rgb", "depth")}
 
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor | None:
         """Return the loss of a batch, with what its fusions add; None if the batch is skipped.

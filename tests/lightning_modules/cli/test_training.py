@@ -471,3 +471,12 @@ def test_of_several_configurations_the_broken_one_is_named(
     message = capsys.readouterr().err
     assert "overlay.yaml" in message and reason in message and "Traceback" not in message
     assert not (tmp_path / "run").exists()
+
+
+def test_the_summary_counts_the_flops_of_the_network(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--trainer.enable_model_summary=true", "--trainer.limit_val_batches=0"]
+    assert run("fit", tmp_path / "run", *options) == 0
+    (total,) = re.findall(r"Total FLOPs: (\S+) M", capfd.readouterr().out)
+    assert 100 < float(total) < 10_000
