@@ -87,8 +87,12 @@ class TokenProbeDataModule(PairedModalityDataModule):
         super().__init__(batch_size, eval_batch_size, num_workers, seed)
         check_at_least(1, num_train=num_train, num_test=num_test)
         check_at_least(0, num_val=num_val)
-        self.settings = settings = ProbeSettings(**knobs)
-        self.train_dataset = TokenProbeDataset(settings, num_train, seed, "train")
-        self.val_dataset = num_val and TokenProbeDataset(settings, num_val, seed, "val") or None
-        self.test_datasets = [TokenProbeDataset(settings, num_test, seed, "test")]
+        settings = ProbeSettings(**knobs)
+
+        def dataset(num_scenes: int, split: str) -> TokenProbeDataset:
+            return TokenProbeDataset(settings, num_scenes, seed, split)
+
+        self.train_dataset = dataset(num_train, "train")
+        self.val_dataset = None if num_val == 0 else dataset(num_val, "val")
+        self.test_datasets = [dataset(num_test, "test")]
         self.predict_dataset = self.test_datasets[0]

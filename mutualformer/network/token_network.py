@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from mutualformer.errors import UserError
 from mutualformer.fusions import Fusion, MutualFormerBlock
+from mutualformer.fusions.probe import probe_fusion
 
 
 class TokenNetwork(nn.Module):
@@ -37,17 +38,14 @@ class TokenNetwork(nn.Module):
         dim: int = 64,
     ) -> None:
         super().__init__()
+        probe = probe_fusion(fusion, dim)
+        self.modalities = tuple(probe.modalities)
+        self.settings: dict[str, Any] = {"fusion": probe.settings, "dim": dim}
         self.embed_rgb = nn.Conv2d(rgb_dim, dim, 1)
         self.embed_depth = nn.Conv2d(depth_dim, dim, 1)
         self.fusion = fusion(dim)
-        if not isinstance(self.fusion, Fusion):
-            raise UserError(
-                f"fusion made a {type(self.fusion).__qualname__}, expected a subclass of "
-                "mutualformer.fusions.Fusion: derive your class from it"
-            )
         self.norm = nn.LayerNorm(dim)
         self.head = nn.Conv2d(dim, num_labels, 1)
-        self.settings: dict[str, Any] = {"fusion": self.fusion.settings, "dim": dim}
 
     def forward(self, rgb: Tensor, depth: Tensor) -> Tensor:
         """Map `(B, rgb_dim, H, W)` and `(B, depth_dim, H, W)` to logits `(B, num_labels, H, W)`.
