@@ -78,6 +78,7 @@ class ResultsWriter(Callback):
             "num_images": num_images,
             "data_digest": {name: f"{digest:x}" for name, digest in digests.items()},
             "protocol": pl_module.protocol,
+            "remarks": [*getattr(pl_module.network, "remarks", ())],
             "seed": _seed(),
             "checkpoint": str(trainer.ckpt_path) if trainer.ckpt_path else None,
             "config": self.config,

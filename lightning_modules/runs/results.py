@@ -20,6 +20,7 @@ _KINDS: dict[str, type] = {
     "scores": dict,
     "num_images": dict,
     "protocol": str,
+    "remarks": list,
     "data_digest": dict,
     "config": dict,
     "git": dict,
@@ -43,6 +44,7 @@ class Results:
         data_digest: by data set: changes with the names or the masks of its images; empty in files
             of versions that did not write it.
         protocol: how the scores were computed.
+        remarks: what a table is to say of the network.
         seed: of the training; None if unknown.
         config: the resolved configuration; empty if unknown.
         git: `{"commit": str, "dirty": bool}`; None outside a repository.
@@ -54,6 +56,7 @@ class Results:
     num_images: dict[str, int]
     data_digest: dict[str, str]
     protocol: str
+    remarks: tuple[str, ...]
     seed: int | None
     config: dict[str, Any]
     git: dict[str, Any] | None
@@ -94,6 +97,7 @@ def read_results(path: Path) -> Results:
         num_images=content["num_images"],
         data_digest=content.get("data_digest") or {},
         protocol=content["protocol"],
+        remarks=tuple(content.get("remarks") or ()),
         seed=content.get("seed"),
         config=content.get("config") or {},
         git=content.get("git"),
@@ -108,6 +112,8 @@ def _problem(content: Any) -> str | None:
         optional = key not in ("scores", "num_images", "protocol")
         if not (isinstance(content.get(key), kind) or (optional and content.get(key) is None)):
             return f"{key} is {content.get(key)!r:.80}, expected a {kind.__name__}"
+    if any(not isinstance(remark, str) for remark in content.get("remarks") or ()):
+        return f"remarks is {content['remarks']!r:.80}, expected texts"
     problem = _strange_text(content)
     if problem:
         return problem

@@ -252,16 +252,26 @@ def _marked(
     for position, row in enumerate(rows):
         if row.published:
             mark, text = published[sources.index(file.rows[position].source)]
-        elif position in by_row:
-            text = "Made otherwise than its neighbours: " + "; ".join(
+            marked.append(replace(row, marks=(mark,), notes=(text,)))
+            continue
+        texts = _remarks(of_row[position])
+        if position in by_row:
+            deviations_of_row = (
                 _of_seeds(text, some, of_row[position]) for text, some in by_row[position].items()
             )
-            mark = letters.setdefault(text, _letter(len(letters)))
-        else:
-            marked.append(row)
-            continue
-        marked.append(replace(row, marks=(mark,), notes=(text,)))
+            texts.append("Made otherwise than its neighbours: " + "; ".join(deviations_of_row))
+        marks = [letters.setdefault(text, _letter(len(letters))) for text in texts]
+        marked.append(replace(row, marks=tuple(marks), notes=tuple(texts)))
     return marked, published + [(letter, text) for text, letter in letters.items()]
+
+
+def _remarks(runs: Sequence[Run]) -> list[str]:
+    """Return what the networks of a row have to say, each once."""
+    by_remark: dict[str, list[Run]] = {}
+    for run in runs:
+        for remark in run.results.remarks:
+            by_remark.setdefault(f"{remark[:1].upper()}{remark[1:]}", []).append(run)
+    return [_of_seeds(remark, some, runs) for remark, some in by_remark.items()]
 
 
 def _of_seeds(text: str, some: Sequence[Run], everyone: Sequence[Run]) -> str:

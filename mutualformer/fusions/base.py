@@ -17,9 +17,9 @@ class Fusion(nn.Module):
 
     Attributes:
         modalities: the streams that it reads; a network has no encoder for another one.
-        rewrites_streams: whether its paper hands both streams on, rewritten, to the next stage of
-            the encoders; :meth:`rewrite` returns them then. A network may do so; ours does not yet,
-            and such a fusion is weaker in it than in its paper.
+        rewrites_streams: whether it can hand both streams on, rewritten, to the next stage of the
+            encoders; it implements :meth:`fuse_and_rewrite` then.
+        rewrites_in_paper: whether its paper does so, so that without feedback it is weaker.
         settings: class path and options that it was built with.
 
     >>> class Mean(Fusion):
@@ -36,7 +36,8 @@ class Fusion(nn.Module):
     """
 
     modalities: ClassVar[tuple[str, ...]] = ("rgb", "depth")
-    rewrites_streams: ClassVar[bool] = False
+    rewrites_streams: bool = False
+    rewrites_in_paper: ClassVar[bool] = False
     settings: dict[str, Any]
 
     def __new__(cls, *arguments: Any, **options: Any) -> "Fusion":
@@ -58,8 +59,10 @@ class Fusion(nn.Module):
         tokens_rgb: Tensor | None,
         tokens_depth: Tensor | None,
         spatial_size: tuple[int, int] | None = None,
+        *,
+        return_streams: bool = False,
         **streams: Tensor,
-    ) -> Tensor:
+    ) -> Any:
         """Fuse two token streams, or two feature maps, to one.
 
         Args:
@@ -68,13 +71,14 @@ class Fusion(nn.Module):
             tokens_depth: X_d, likewise.
             spatial_size: (height, width) of the grid of tokens; needed only where a kernel is
                 larger than 1, and known of a feature map.
+            return_streams: also return the streams that go on, of a fusion that rewrites them.
             streams: further streams of a fusion that has any.
 
         Returns:
-            P, of the shape of what was given.
+            P, of the shape of what was given; or P, X'_r and X'_d.
 
         Raises:
-            ValueError: streams are missing or differ in shape.
+            ValueError: streams are missing or differ in shape, or it rewrites none.
         """
         given = {"rgb": tokens_rgb, "depth": tokens_depth}
         read = {f"tokens_{name}": given[name] for name in self.modalities} | streams
@@ -85,22 +89,30 @@ class Fusion(nn.Module):
         if shape is None or len(shape) not in (3, 4) or differ:
             got = " and ".join(f"{name} is {size}" for name, size in shapes.items())
             raise UserError(f"{got}; expected (B, N, C) or (B, C, H, W), the same for each")
+        fuse: Any = self.fuse_and_rewrite if return_streams else self.fuse
         if len(shape) == 3:
-            return self.fuse(tokens_rgb, tokens_depth, spatial_size, **streams)
+            return fuse(tokens_rgb, tokens_depth, spatial_size, **streams)
         grid = (shape[2], shape[3])
         rgb, depth = (None if x is None else x.flatten(2).mT for x in (tokens_rgb, tokens_depth))
         others = {name: x.flatten(2).mT for name, x in streams.items()}
-        return self.fuse(rgb, depth, grid, **others).mT.unflatten(-1, grid)
+        fused = fuse(rgb, depth, grid, **others)
+        if return_streams:
+            return tuple(x.mT.unflatten(-1, grid) for x in fused)
+        return fused.mT.unflatten(-1, grid)
 
     def fuse(self, tokens_rgb: Any, tokens_depth: Any, spatial_size: Any) -> Tensor:
         """Map X_r and X_d, `(B, N, C)`, to P `(B, N, C)`; arguments as in :meth:`forward`."""
-        raise NotImplementedError
+        if not self.rewrites_streams:
+            raise NotImplementedError
+        return self.fuse_and_rewrite(tokens_rgb, tokens_depth, spatial_size)[0]
 
-    def rewrite(
-        self, tokens_rgb: Tensor, tokens_depth: Tensor, spatial_size: tuple[int, int] | None
-    ) -> tuple[Tensor, Tensor]:
-        """Map X_r and X_d to the streams that would go on in the encoders, where there are any."""
-        raise NotImplementedError
+    def fuse_and_rewrite(
+        self, tokens_rgb: Any, tokens_depth: Any, spatial_size: Any
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Map X_r and X_d to P and the streams X'_r and X'_d that go on in the encoders."""
+        raise UserError(
+            f"{type(self).__name__} rewrites no streams that could go on in the encoders"
+        )
 
     def auxiliary_loss(self) -> Tensor | float:
         """Return what the last forward pass adds to the loss in training; most fusions, nothing."""
@@ -163,5 +175,8 @@ class MixingFusion(Fusion):
         **streams: Tensor,
     ) -> Tensor:
         """Map X_r and X_d, `(B, N, C)`, to P `(B, N, C)`."""
-        fused = self.mixing(tokens_rgb, tokens_depth, spatial_size, **streams)
+        return self.feed(self.mixing(tokens_rgb, tokens_depth, spatial_size, **streams))
+
+    def feed(self, fused: Tensor) -> Tensor:
+        """Map P' to P, `(B, N, C)`."""
         return fused + self.drop(self.feed_forward(self.norm(fused)))

@@ -69,7 +69,7 @@ class Bottleneck(Fusion):
     torch.Size([2, 49, 32])
     """
 
-    rewrites_streams = True
+    rewrites_streams = rewrites_in_paper = True
 
     def __init__(
         self,
@@ -99,10 +99,10 @@ class Bottleneck(Fusion):
             for _ in range(2)
         )
 
-    def rewrite(
+    def fuse_and_rewrite(
         self, tokens_rgb: Tensor, tokens_depth: Tensor, spatial_size: tuple[int, int] | None
-    ) -> tuple[Tensor, Tensor]:
-        """Map X_r and X_d, `(B, N, C)`, to what they are after the last layer."""
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Map X_r and X_d, `(B, N, C)`, to P and what they are after the last layer."""
         num_tokens = tokens_rgb.shape[1]
         bottlenecks = self.bottlenecks.expand(tokens_rgb.shape[0], -1, -1)
         for layer_rgb, layer_depth in zip(self.layers_rgb, self.layers_depth, strict=True):
@@ -110,11 +110,4 @@ class Bottleneck(Fusion):
             joined_depth = layer_depth(torch.cat((tokens_depth, bottlenecks), dim=1))
             tokens_rgb, tokens_depth = joined_rgb[:, :num_tokens], joined_depth[:, :num_tokens]
             bottlenecks = (joined_rgb[:, num_tokens:] + joined_depth[:, num_tokens:]) / 2
-        return tokens_rgb, tokens_depth
-
-    def fuse(
-        self, tokens_rgb: Tensor, tokens_depth: Tensor, spatial_size: tuple[int, int] | None
-    ) -> Tensor:
-        """Map X_r and X_d, `(B, N, C)`, to P `(B, N, C)`."""
-        rewritten_rgb, rewritten_depth = self.rewrite(tokens_rgb, tokens_depth, spatial_size)
-        return (rewritten_rgb + rewritten_depth) / 2
+        return (tokens_rgb + tokens_depth) / 2, tokens_rgb, tokens_depth

@@ -87,7 +87,7 @@ class FeatureFusion(nn.Module):
 
 
 class CMX(Fusion):
-    """Fuse after CMX: its rectified streams are not fed back into the encoders.
+    """Fuse after CMX; its rectified streams go on in a network that feeds back.
 
     Rectification (FRM), m one modality and o the other:
 
@@ -111,13 +111,14 @@ class CMX(Fusion):
 
     Source: Liu et al., "CMX", arXiv 2203.04838; read in the authors' code, huaaaliu/RGBX_Semantic_
     Segmentation (MIT), `models/net_utils.py`, whose formulas and parameters these are; the paper
-    itself was not read. What differs: no feedback, and torch's initialisation of weights.
+    itself was not read. What differs: the width, one
+    for all stages, where feedback is brought back to that of the encoder; torch's initialisation.
 
     >>> CMX(32)(torch.randn(2, 32, 5, 7), torch.randn(2, 32, 5, 7)).shape
     torch.Size([2, 32, 5, 7])
     """
 
-    rewrites_streams = True
+    rewrites_streams = rewrites_in_paper = True
 
     def __init__(self, dim: int, *, num_heads: int = 8) -> None:
         check_heads(dim, num_heads)
@@ -125,14 +126,9 @@ class CMX(Fusion):
         self.rectify = FeatureRectification(dim)
         self.merge = FeatureFusion(dim, num_heads)
 
-    def rewrite(
+    def fuse_and_rewrite(
         self, tokens_rgb: Tensor, tokens_depth: Tensor, spatial_size: tuple[int, int] | None
-    ) -> tuple[Tensor, Tensor]:
-        """Map X_r and X_d, `(B, N, C)`, to the rectified X'_r and X'_d."""
-        return self.rectify(tokens_rgb, tokens_depth)
-
-    def fuse(
-        self, tokens_rgb: Tensor, tokens_depth: Tensor, spatial_size: tuple[int, int] | None
-    ) -> Tensor:
-        """Map X_r and X_d, `(B, N, C)`, to P `(B, N, C)`."""
-        return self.merge(*self.rewrite(tokens_rgb, tokens_depth, spatial_size), spatial_size)
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Map X_r and X_d, `(B, N, C)`, to P and the rectified X'_r and X'_d."""
+        rectified = self.rectify(tokens_rgb, tokens_depth)
+        return self.merge(*rectified, spatial_size), *rectified

@@ -35,7 +35,7 @@ class PixelAttention(nn.Module):
 
 
 class Gemini(Fusion):
-    """Fuse after GeminiFusion: once per stage, and its rewritten streams are not fed back.
+    """Fuse after GeminiFusion: once per stage; its streams go on in a network that feeds back.
 
     Per pixel, m one modality and o the other:
 
@@ -66,7 +66,7 @@ class Gemini(Fusion):
     torch.Size([2, 49, 32])
     """
 
-    rewrites_streams = True
+    rewrites_streams = rewrites_in_paper = True
 
     def __init__(self, dim: int, *, num_heads: int = 8) -> None:
         check_heads(dim, num_heads)
@@ -77,20 +77,12 @@ class Gemini(Fusion):
         self.attend_rgb = PixelAttention(dim, num_heads)
         self.attend_depth = PixelAttention(dim, num_heads)
 
-    def rewrite(
+    def fuse_and_rewrite(
         self, tokens_rgb: Tensor, tokens_depth: Tensor, spatial_size: tuple[int, int] | None
-    ) -> tuple[Tensor, Tensor]:
-        """Map X_r and X_d, `(B, N, C)`, to X'_r and X'_d."""
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Map X_r and X_d, `(B, N, C)`, to P and X'_r and X'_d."""
         relation_rgb = self.relation(torch.cat((tokens_rgb, tokens_depth), dim=-1))
         relation_depth = self.relation(torch.cat((tokens_depth, tokens_rgb), dim=-1))
-        return (
-            self.attend_rgb(tokens_rgb, tokens_depth, relation_rgb),
-            self.attend_depth(tokens_depth, tokens_rgb, relation_depth),
-        )
-
-    def fuse(
-        self, tokens_rgb: Tensor, tokens_depth: Tensor, spatial_size: tuple[int, int] | None
-    ) -> Tensor:
-        """Map X_r and X_d, `(B, N, C)`, to P `(B, N, C)`."""
-        rewritten_rgb, rewritten_depth = self.rewrite(tokens_rgb, tokens_depth, spatial_size)
-        return (rewritten_rgb + rewritten_depth) / 2
+        rewritten_rgb = self.attend_rgb(tokens_rgb, tokens_depth, relation_rgb)
+        rewritten_depth = self.attend_depth(tokens_depth, tokens_rgb, relation_depth)
+        return (rewritten_rgb + rewritten_depth) / 2, rewritten_rgb, rewritten_depth

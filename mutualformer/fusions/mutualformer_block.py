@@ -52,12 +52,19 @@ class MutualFormerMixing(nn.Module):
         self, tokens_rgb: Tensor, tokens_depth: Tensor, spatial_size: tuple[int, int] | None
     ) -> Tensor:
         """Map X_r, X_d, each `(B, N, C)`, to P' `(B, N, C)`."""
+        attended = self.attend(tokens_rgb, tokens_depth, spatial_size)
+        return self.join(*attended, tokens_rgb, tokens_depth, spatial_size)
+
+    def attend(
+        self, tokens_rgb: Tensor, tokens_depth: Tensor, spatial_size: tuple[int, int] | None
+    ) -> tuple[Tensor, Tensor]:
+        """Map X_r, X_d, each `(B, N, C)`, to H_r, H_d of the same shape."""
         attended = self.attention(self.norm_rgb(tokens_rgb), self.norm_depth(tokens_depth))
         joined_rgb = self.f_rgb(attended.rgb, attended.rgb_from_depth, spatial_size=spatial_size)
         joined_depth = self.f_depth(
             attended.depth, attended.depth_from_rgb, spatial_size=spatial_size
         )
-        return self.join(joined_rgb, joined_depth, tokens_rgb, tokens_depth, spatial_size)
+        return joined_rgb, joined_depth
 
 
 class MutualFormerBlock(MixingFusion):
@@ -66,6 +73,9 @@ class MutualFormerBlock(MixingFusion):
         M_r, M_d, M_rd, M_dr = cross-diffusion attention of LN(X_r), LN(X_d)
         P' = g(f_r(M_r ‖ M_rd) ‖ f_d(M_d ‖ M_dr)) + h(X_r ‖ X_d)
         P  = P' + FFN(LN(P'))
+
+    Where a network feeds streams back, X'_m = X_m + H_m with H_m = f_m(…) go on: an option of ours,
+    which the paper does not have.
 
     Args:
         dim: token width C.
@@ -127,6 +137,7 @@ class MutualFormerBlock(MixingFusion):
             )
         super().__init__(mixing, dim, mlp_ratio=mlp_ratio, dropout=dropout, drop_path=drop_path)
         self.variant = variant
+        self.rewrites_streams = variant == "paper"
         stated = {name: x for name, x in asdict(diffusion).items() if name != "dropout_p"}
         self.settings["init_args"].update(stated)
 
@@ -163,8 +174,10 @@ class MutualFormerBlock(MixingFusion):
         tokens_rgb: Tensor | None,
         tokens_depth: Tensor | None,
         spatial_size: tuple[int, int] | None = None,
+        *,
+        return_streams: bool = False,
         **streams: Tensor,
-    ) -> Tensor:
+    ) -> Any:
         """Fuse two token streams, or two feature maps, to one; arguments as in :class:`Fusion`.
 
         ``tokens_fused`` is X_f, the third stream of ``variant="release"``. Where it comes from is
@@ -174,4 +187,17 @@ class MutualFormerBlock(MixingFusion):
             raise UserError(
                 f"{', '.join(streams)} was given; only variant='release' has that stream"
             )
-        return super().forward(tokens_rgb, tokens_depth, spatial_size, **streams)
+        return super().forward(
+            tokens_rgb, tokens_depth, spatial_size, return_streams=return_streams, **streams
+        )
+
+    def fuse_and_rewrite(
+        self, tokens_rgb: Tensor, tokens_depth: Tensor, spatial_size: tuple[int, int] | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Map X_r and X_d, `(B, N, C)`, to P, X_r + H_r and X_d + H_d."""
+        if not isinstance(self.mixing, MutualFormerMixing):
+            return super().fuse_and_rewrite(tokens_rgb, tokens_depth, spatial_size)
+        pair = (tokens_rgb, tokens_depth)
+        attended = self.mixing.attend(*pair, spatial_size)
+        fused = self.feed(self.mixing.join(*attended, *pair, spatial_size))
+        return fused, tokens_rgb + attended[0], tokens_depth + attended[1]

@@ -1,10 +1,12 @@
-"""What a fusion reads, before a network is built around it."""
+"""What a fusion reads and rewrites, before a network is built around it."""
 
 from collections.abc import Callable
 
 import torch
 
+from mutualformer import fusions
 from mutualformer.errors import UserError
+from mutualformer.fusions import FUSIONS
 from mutualformer.fusions.base import Fusion
 
 
@@ -27,3 +29,29 @@ def probe_fusion(fusion: Callable[[int], Fusion], dim: int) -> Fusion:
             '("rgb", "depth"), ("rgb",) or ("depth",): what it reads of a pair'
         )
     return probe
+
+
+def check_rewrites(fusion: Fusion) -> None:
+    """Raise ``UserError`` for a fusion that has no streams to feed back into encoders."""
+    if not fusion.rewrites_streams:
+        classes = {x: getattr(fusions, path.rpartition(".")[2]) for x, path in FUSIONS.items()}
+        able = [name for name, of_name in classes.items() if of_name.rewrites_in_paper]
+        raise UserError(
+            f"feed_back is true, but {type(fusion).__qualname__} rewrites no streams that could go "
+            f"on in the encoders; expected mutualformer (variant paper), {', '.join(able)}, or a "
+            "class with fuse_and_rewrite and rewrites_streams = True"
+        )
+
+
+def remarks_on_feedback(fusion: Fusion, feed_back: bool) -> tuple[str, ...]:
+    """Say where a network that feeds back, or does not, differs from the paper of its fusion.
+
+    >>> from mutualformer.fusions import CMX, MutualFormerBlock
+    >>> remarks_on_feedback(MutualFormerBlock(32, 4), False), remarks_on_feedback(CMX(32), True)
+    ((), ())
+    """
+    if fusion.rewrites_in_paper and not feed_back:
+        return ("without feedback: its paper hands rewritten streams on in the encoders",)
+    if feed_back and not fusion.rewrites_in_paper:
+        return ("with feedback into the encoders, which its paper does not have",)
+    return ()

@@ -28,7 +28,7 @@ class FeatureSeparation(nn.Module):
 
 
 class SAGate(Fusion):
-    """Fuse after SA-Gate: its rewritten streams are not fed back into the encoders.
+    """Fuse after SA-Gate; its rewritten streams go on in a network that feeds back.
 
     Separation, m one modality and o the other; aggregation; and what would go on:
 
@@ -49,13 +49,14 @@ class SAGate(Fusion):
     Source: Chen et al., "Bi-directional Cross-Modality Feature Propagation with Separation-and-
     Aggregation Gate", arXiv 2007.09183; read in the authors' code, charlesCXK/RGBD_Semantic_
     Segmentation_PyTorch (MIT), `net_util.py`, whose formulas and parameters these are; the paper
-    itself was not read. What differs: no feedback.
+    itself was not read. What differs: the width, one for all stages, where feedback is
+    brought back to that of the encoder.
 
     >>> SAGate(32)(torch.randn(2, 49, 32), torch.randn(2, 49, 32)).shape
     torch.Size([2, 49, 32])
     """
 
-    rewrites_streams = True
+    rewrites_streams = rewrites_in_paper = True
 
     def __init__(self, dim: int) -> None:
         if dim < REDUCTION:
@@ -65,19 +66,13 @@ class SAGate(Fusion):
         self.separate_depth = FeatureSeparation(dim)
         self.gates = nn.Linear(2 * dim, 2)
 
-    def rewrite(
+    def fuse_and_rewrite(
         self, tokens_rgb: Tensor, tokens_depth: Tensor, spatial_size: tuple[int, int] | None
-    ) -> tuple[Tensor, Tensor]:
-        """Map X_r and X_d, `(B, N, C)`, to X'_r and X'_d."""
-        fused = self.fuse(tokens_rgb, tokens_depth, spatial_size)
-        return ((tokens_rgb + fused) / 2).relu(), ((tokens_depth + fused) / 2).relu()
-
-    def fuse(
-        self, tokens_rgb: Tensor, tokens_depth: Tensor, spatial_size: tuple[int, int] | None
-    ) -> Tensor:
-        """Map X_r and X_d, `(B, N, C)`, to P `(B, N, C)`."""
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Map X_r and X_d, `(B, N, C)`, to P and X'_r and X'_d."""
         separated_rgb = self.separate_rgb(tokens_rgb, tokens_depth)
         separated_depth = self.separate_depth(tokens_depth, tokens_rgb)
         gates = self.gates(torch.cat((separated_rgb, separated_depth), dim=-1)).softmax(dim=-1)
         gate_rgb, gate_depth = gates.chunk(2, dim=-1)
-        return gate_rgb * tokens_rgb + gate_depth * tokens_depth
+        fused = gate_rgb * tokens_rgb + gate_depth * tokens_depth
+        return fused, ((tokens_rgb + fused) / 2).relu(), ((tokens_depth + fused) / 2).relu()

@@ -29,7 +29,7 @@ class ScoreNet(nn.Sequential):
 
 
 class TokenExchange(Fusion):
-    """Fuse after TokenFusion: once per stage, and its rewritten streams are not fed back.
+    """Fuse after TokenFusion: once per stage; its streams go on in a network that feeds back.
 
     Per token n, m one modality and o the other; attention and FFN are common to both:
 
@@ -67,7 +67,7 @@ class TokenExchange(Fusion):
     torch.Size([2, 49, 32])
     """
 
-    rewrites_streams = True
+    rewrites_streams = rewrites_in_paper = True
 
     def __init__(
         self,
@@ -95,10 +95,10 @@ class TokenExchange(Fusion):
         self.drop = BranchDropout(drop_path=drop_path)
         self._scores: tuple[Tensor, ...] = ()
 
-    def rewrite(
+    def fuse_and_rewrite(
         self, tokens_rgb: Tensor, tokens_depth: Tensor, spatial_size: tuple[int, int] | None
-    ) -> tuple[Tensor, Tensor]:
-        """Map X_r and X_d, `(B, N, C)`, to X''_r and X''_d."""
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Map X_r and X_d, `(B, N, C)`, to P and X''_r and X''_d."""
         scores_rgb = self.score_rgb(tokens_rgb).softmax(dim=-1)[..., :1]
         scores_depth = self.score_depth(tokens_depth).softmax(dim=-1)[..., :1]
         if self.training and not torch.compiler.is_exporting():
@@ -109,17 +109,9 @@ class TokenExchange(Fusion):
         exchanged_depth = torch.where(scores_depth < THRESHOLD, branch_rgb, branch_depth)
         tokens_rgb = tokens_rgb + self.drop_attention(exchanged_rgb)
         tokens_depth = tokens_depth + self.drop_attention(exchanged_depth)
-        return (
-            tokens_rgb + self.drop(self.feed_forward(self.norm_rgb(tokens_rgb))),
-            tokens_depth + self.drop(self.feed_forward(self.norm_depth(tokens_depth))),
-        )
-
-    def fuse(
-        self, tokens_rgb: Tensor, tokens_depth: Tensor, spatial_size: tuple[int, int] | None
-    ) -> Tensor:
-        """Map X_r and X_d, `(B, N, C)`, to P `(B, N, C)`."""
-        rewritten_rgb, rewritten_depth = self.rewrite(tokens_rgb, tokens_depth, spatial_size)
-        return (rewritten_rgb + rewritten_depth) / 2
+        tokens_rgb = tokens_rgb + self.drop(self.feed_forward(self.norm_rgb(tokens_rgb)))
+        tokens_depth = tokens_depth + self.drop(self.feed_forward(self.norm_depth(tokens_depth)))
+        return (tokens_rgb + tokens_depth) / 2, tokens_rgb, tokens_depth
 
     def auxiliary_loss(self) -> Tensor | float:
         """Return λ Σ s of the last forward pass in training, once; 0 after another."""

@@ -1,9 +1,9 @@
 """Saliency network: two encoders, fusion at chosen stages, one decoder."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -12,29 +12,22 @@ from torch import Tensor, nn
 from mutualformer import __version__
 from mutualformer.errors import UserError
 from mutualformer.fusions import Fusion, MutualFormerBlock
-from mutualformer.fusions.probe import probe_fusion
-from mutualformer.fusions.spelling import read_fusion
+from mutualformer.fusions.probe import check_rewrites, probe_fusion, remarks_on_feedback
 from mutualformer.network.check_inputs import check_range, check_shapes
 from mutualformer.network.decoders import DECODERS, check_decoder
+from mutualformer.network.encoder_stages import check_stages, run_stage
 from mutualformer.network.encoders import (
     build_encoder,
     check_strides,
     encoder_input_sizes,
     normalization,
 )
-from mutualformer.network.pretrained import (
-    describe_mismatch,
-    find_pretrained,
-    new_folder,
-    read_config,
-    read_weights,
-    write_config,
-    write_weights,
-)
+from mutualformer.network.pretrained import new_folder, write_config, write_weights
+from mutualformer.network.saved_network import SavedNetwork
 from mutualformer.typed_path import typed_path
 
 
-class MutualFormerNetwork(nn.Module):
+class MutualFormerNetwork(SavedNetwork):
     """Predict salient objects from an aligned RGB and depth pair.
 
     Features of both encoders are embedded to tokens of width ``fusion_dim`` at the chosen strides,
@@ -58,12 +51,18 @@ class MutualFormerNetwork(nn.Module):
         decoder_dim: width of the decoder, a multiple of 32 (groups of its normalisation).
         depth_channels: 1, or 3 for a second modality in colour such as thermal images in false
             colours.
+        feed_back: run the encoders stage by stage, and hand the streams that a fusion rewrites on
+            to the next stage: R ← R + U_r(X'_r − X_r), likewise D, with U a 1×1 convolution from
+            the token width to the encoder's that starts at zero, so that training begins without
+            feedback. U is an assumption of ours: papers fuse at the width of the encoder.
 
     Raises:
-        ValueError: a name, stride or width that is not available; weights that cannot be had.
+        ValueError: a name, stride or width that is not available; weights that cannot be had; with
+            ``feed_back``, a fusion that rewrites no streams, or an encoder whose stages cannot be
+            run one by one.
 
     Attributes:
-        settings: the arguments but for ``encoder_weights``, in types of JSON.
+        remarks: what tables are to say of a network with this fusion.
 
     >>> network = MutualFormerNetwork("resnet18", fusion_dim=32).eval()
     >>> network(torch.rand(1, 3, 70, 50), torch.rand(1, 1, 70, 50)).shape
@@ -81,6 +80,7 @@ class MutualFormerNetwork(nn.Module):
         decoder_name: str = "fpn",
         decoder_dim: int = 128,
         depth_channels: int = 1,
+        feed_back: bool = False,
     ) -> None:
         super().__init__()
         probe = probe_fusion(fusion, fusion_dim)
@@ -93,6 +93,7 @@ class MutualFormerNetwork(nn.Module):
             "decoder_name": decoder_name,
             "decoder_dim": decoder_dim,
             "depth_channels": depth_channels,
+            "feed_back": feed_back,
         }
         check_decoder(decoder_name, decoder_dim)
         if depth_channels not in (1, 3):
@@ -100,6 +101,8 @@ class MutualFormerNetwork(nn.Module):
         self.modalities = tuple(probe.modalities)
         self.depth_channels = depth_channels
         self.share_encoder = share_encoder
+        self.feed_back = feed_back
+        self.remarks = remarks_on_feedback(probe, feed_back)
         widths = {"shared": 3} if share_encoder else {"rgb": 3, "depth": depth_channels}
         encoders = {
             name: build_encoder(encoder_name, in_channels=in_channels, weights=encoder_weights)
@@ -111,16 +114,26 @@ class MutualFormerNetwork(nn.Module):
         self._input_sizes = encoder_input_sizes(encoder_name)
         out_channels: Any = next(iter(encoders.values())).out_channels
         channels: list[int] = list(out_channels)
+        self._channels = tuple(channels)
         check_strides(fusion_strides, channels, encoder_name)
+        if feed_back:
+            check_rewrites(probe)
+            for encoder in encoders.values():
+                check_stages(encoder, encoder_name, self._padded((64, 64)))
 
         self.embeddings = nn.ModuleDict()
         self.blocks = nn.ModuleDict()
+        self.feedback = nn.ModuleDict()
         for stride in sorted(fusion_strides):
             level = int(math.log2(stride))
             self.blocks[str(level)] = fusion(fusion_dim)
             self.embeddings[str(level)] = nn.ModuleDict(
                 {name: nn.Conv2d(channels[level], fusion_dim, 1) for name in self.modalities}
             )
+            if feed_back and level < len(channels) - 1:  # behind the last stage is none to feed
+                self.feedback[str(level)] = nn.ModuleDict(
+                    {name: _zero(fusion_dim, channels[level]) for name in self.modalities}
+                )
             channels[level] = fusion_dim
         self.decoder, head_dim = DECODERS[decoder_name](channels, decoder_dim)
         self.head = nn.Conv2d(head_dim, 1, kernel_size=3, padding=1)
@@ -134,56 +147,6 @@ class MutualFormerNetwork(nn.Module):
             of_depth = value if depth_channels == 3 else value.mean().view(1)
             self.register_buffer(f"rgb_{kind}", value.view(1, 3, 1, 1), persistent=False)
             self.register_buffer(f"depth_{kind}", of_depth.view(1, -1, 1, 1), persistent=False)
-
-    @classmethod
-    def from_settings(cls, settings: Mapping[str, Any]) -> "MutualFormerNetwork":
-        """Build a network, with random weights, from its ``settings``, whoever wrote them.
-
-        Raises:
-            ValueError: one is unknown, or has a wrong type or value.
-        """
-        try:
-            fusion = read_fusion(settings.get("fusion", "mutualformer"))
-            return cls(**{**settings, "fusion": fusion}, encoder_weights=None)
-        except Exception as error:  # a value of a wrong type fails wherever it is used first
-            reason = str(error).replace("MutualFormerNetwork.__init__()", "the network")
-            raise UserError(f"these settings make no network: {reason}") from error
-
-    @classmethod
-    def from_pretrained(
-        cls, source: str | Path, revision: str | None = None
-    ) -> "MutualFormerNetwork":
-        """Load a network that ``mutualformer export`` or :meth:`save_pretrained` wrote.
-
-        No code in the files is executed, whoever wrote them, and no other weights are downloaded.
-
-        Args:
-            source: a folder; or ``owner/name`` of a repository on the Hugging Face hub, if there is
-                no such folder. A ``Path`` is always a folder, and a folder needs no network.
-            revision: branch, tag or commit of the repository.
-
-        Returns:
-            The network in evaluation mode, on the CPU.
-
-        Raises:
-            ValueError: nothing is found there, files are damaged or foreign, a newer version wrote
-                them, or weights and settings do not fit together.
-        """
-        config_path, weights_path = find_pretrained(source, revision)
-        config = read_config(config_path, cls.__name__, __version__)
-        try:
-            network = cls.from_settings(config["network"])
-        except ValueError as error:
-            raise UserError(f"{config_path}: {error}") from error
-        state = read_weights(weights_path)
-        mismatch = describe_mismatch(state, network.state_dict())
-        if mismatch:
-            raise UserError(
-                f"{weights_path} does not fit the settings in {config_path}: of its parameters, "
-                f"{mismatch}. Keep the two files together as they were exported"
-            )
-        network.load_state_dict(state)
-        return network.eval()
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write weights and settings to a new folder that :meth:`from_pretrained` loads.
@@ -257,8 +220,9 @@ class MutualFormerNetwork(nn.Module):
             name: (image - getattr(self, f"{name}_mean")) / getattr(self, f"{name}_std")
             for name, image in images.items()
         }
-        features = {name: self._encode(name, inputs[name]) for name in self.modalities}
-        logits = self.head(self.decoder(self._fuse(features)))
+        inputs = {name: self._prepare(image, padded) for name, image in inputs.items()}
+        fused = self._run_in_step(inputs) if self.feed_back else self._run_in_turn(inputs)
+        logits = self.head(self.decoder(fused))
         logits = F.interpolate(logits, size=padded, mode="bilinear", align_corners=False)
         return logits[..., : size[0], : size[1]]
 
@@ -266,28 +230,57 @@ class MutualFormerNetwork(nn.Module):
         # Encoders and decoders halve the size five times and meet again only at multiples of 32.
         return self._input_sizes.padded(size, self.settings["encoder_name"])
 
-    def _encode(self, modality: str, image: Tensor) -> list[Tensor]:
-        height, width = image.shape[-2:]
-        padded_height, padded_width = self._padded((height, width))
-        padding = (0, padded_width - width, 0, padded_height - height)
+    def _prepare(self, image: Tensor, padded: tuple[int, int]) -> Tensor:
+        padding = (0, padded[1] - image.shape[-1], 0, padded[0] - image.shape[-2])
         image = F.pad(image, padding, mode="replicate")
-        if self.share_encoder:
-            return self.encoders["shared"](image.expand(-1, 3, -1, -1))
-        return self.encoders[modality](image)
+        return image.expand(-1, 3, -1, -1) if self.share_encoder else image
 
-    def _fuse(self, features: dict[str, list[Tensor]]) -> list[Tensor]:
-        streams = [features.get("rgb"), features.get("depth")]
-        first = next(stream for stream in streams if stream is not None)
-        fused = [first[0]]  # the input itself, which decoders leave out
-        for level in range(1, len(first)):
-            maps = {name: stream[level] for name, stream in features.items()}
-            if str(level) not in self.blocks:
-                fused.append(torch.stack(tuple(maps.values())).sum(0))
-                continue
-            spatial_size = (first[level].shape[-2], first[level].shape[-1])
-            embeddings = self.embeddings[str(level)]
-            assert isinstance(embeddings, nn.ModuleDict)
-            tokens = {name: embeddings[name](x).flatten(2).mT for name, x in maps.items()}
-            joined = self.blocks[str(level)](tokens.get("rgb"), tokens.get("depth"), spatial_size)
-            fused.append(joined.mT.unflatten(-1, spatial_size))
+    def _encoder(self, modality: str) -> nn.Module:
+        return self.encoders["shared" if self.share_encoder else modality]
+
+    def _run_in_turn(self, images: dict[str, Tensor]) -> list[Tensor]:
+        """Run each encoder to its end, then fuse the features of every level."""
+        features = {name: self._encoder(name)(image) for name, image in images.items()}
+        levels = [
+            dict(zip(features, maps, strict=True)) for maps in zip(*features.values(), strict=True)
+        ]
+        return [self._fuse(level, maps)[0] for level, maps in enumerate(levels)]
+
+    def _run_in_step(self, images: dict[str, Tensor]) -> list[Tensor]:
+        """Run both encoders stage by stage; each stage gets what the fusion before it made."""
+        streams, fused = images, [self._fuse(0, images)[0]]
+        for level in range(1, len(self._channels)):
+            maps = {name: run_stage(self._encoder(name), level, x) for name, x in streams.items()}
+            joined, rewritten = self._fuse(level, maps)
+            fused.append(joined)
+            streams = rewritten if self._channels[level] else streams
         return fused
+
+    def _fuse(self, level: int, maps: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return what the decoder gets of a level, and the features that go on."""
+        key, first = str(level), next(iter(maps.values()))
+        if level == 0:
+            return first, maps  # the input itself, which decoders leave out
+        if key not in self.blocks:
+            return torch.stack(tuple(maps.values())).sum(0), maps
+        grid = (first.shape[-2], first.shape[-1])
+        embeddings = cast(nn.ModuleDict, self.embeddings[key])
+        tokens = {name: embeddings[name](x).flatten(2).mT for name, x in maps.items()}
+        pair = (tokens.get("rgb"), tokens.get("depth"))
+        if key not in self.feedback:
+            return self.blocks[key](*pair, grid).mT.unflatten(-1, grid), maps
+        joined, *rewritten = self.blocks[key](*pair, grid, return_streams=True)
+        changes = {
+            name: (new - tokens[name]).mT.unflatten(-1, grid)
+            for name, new in zip(("rgb", "depth"), rewritten, strict=True)
+        }
+        feedback = cast(nn.ModuleDict, self.feedback[key])
+        fed = {name: x + feedback[name](changes[name]) for name, x in maps.items()}
+        return joined.mT.unflatten(-1, grid), fed
+
+
+def _zero(in_channels: int, out_channels: int) -> nn.Conv2d:
+    convolution = nn.Conv2d(in_channels, out_channels, 1)
+    nn.init.zeros_(convolution.weight)
+    nn.init.zeros_(cast(Tensor, convolution.bias))
+    return convolution

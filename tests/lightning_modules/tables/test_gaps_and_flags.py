@@ -132,6 +132,33 @@ def test_a_row_made_otherwise_than_its_neighbours_is_flagged(
     assert "(a) Made otherwise than its neighbours: " in printed and "0 (a)" in printed
 
 
+def test_what_a_network_says_of_itself_is_a_footnote(
+    sweep_table, write_run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(sweep_table, write_run)
+    for seed in (0, 1):
+        write_run(trial(sweep_table, "0", seed), noise={"SET": 160}, seed=seed, remarks=["weaker"])
+    rows = rows_of(sweep_table)
+    assert cell(rows, "mae", epsilon="0")["note"] == "Weaker"
+    assert cell(rows, "mae", epsilon="0.6")["note"] == ""
+    printed = capsys.readouterr().out
+    assert "(a) Weaker" in printed and "0 (a)" in printed
+
+
+def test_remarks_stand_beside_what_was_made_otherwise(sweep_table, write_run) -> None:
+    fill(sweep_table, write_run)
+    write_run(trial(sweep_table, "0", 1), seed=1, remarks=["weaker"], protocol="another one")
+    note = cell(rows_of(sweep_table), "mae", epsilon="0")["note"]
+    assert note.startswith("Weaker (seed 1)") and "Made otherwise than its neighbours" in note
+
+
+@pytest.mark.parametrize("remarks", ["weaker", [3], ["\x1b[2J"]])
+def test_remarks_that_are_none_are_refused(sweep_table, write_run, capsys, remarks: object) -> None:
+    write_run(trial(sweep_table, "0", 1), seed=1, remarks=remarks)
+    assert table(sweep_table) == 2
+    assert "is not a results file of mutualformer test" in capsys.readouterr().out
+
+
 def test_what_a_sweep_varies_and_where_a_run_lies_flags_nothing(
     sweep_table, write_run, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -53,14 +53,14 @@ def test_equals_its_formulas(num_heads: int, num_bottlenecks: int, num_layers: i
 def test_modalities_meet_through_the_bottlenecks_alone() -> None:
     fusion = Bottleneck(8).double()
     rgb, depth, other = torch.randn(3, 2, 6, 8, dtype=torch.float64)
-    stream, _ = fusion.rewrite(rgb, depth, None)
-    assert not torch.allclose(fusion.rewrite(rgb, other, None)[0], stream)
+    _, stream, _ = fusion.fuse_and_rewrite(rgb, depth, None)
+    assert not torch.allclose(fusion.fuse_and_rewrite(rgb, other, None)[1], stream)
     # What the first layer of depth writes into the bottlenecks, and nothing else, is taken away.
     fusion.layers_depth[0].register_forward_hook(
         lambda _, inputs, output: torch.cat((output[:, :6], 0 * output[:, 6:]), 1)
     )
-    stream, _ = fusion.rewrite(rgb, depth, None)
-    torch.testing.assert_close(fusion.rewrite(rgb, other, None)[0], stream, rtol=0, atol=0)
+    _, stream, _ = fusion.fuse_and_rewrite(rgb, depth, None)
+    torch.testing.assert_close(fusion.fuse_and_rewrite(rgb, other, None)[1], stream, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mutualformer import MutualFormerBlock
+from mutualformer.errors import UserError
 from mutualformer.fusions import FUSIONS, Fusion
 from mutualformer.fusions.spelling import read_fusion
 
@@ -227,13 +228,28 @@ def test_runs_on_the_grids_of_odd_images(name: str, size: tuple[int, int]) -> No
 
 
 @each_fusion
-def test_streams_that_go_on_are_those_that_it_names(name: str) -> None:
-    fusion, pair = build(name), tokens()
-    if fusion.rewrites_streams:
-        assert [x.shape for x in fusion.rewrite(*pair, GRID)] == [x.shape for x in pair]
-    else:
-        with pytest.raises(NotImplementedError):
-            fusion.rewrite(*pair, GRID)
+def test_streams_that_go_on_come_with_what_is_fused(name: str) -> None:
+    fusion, pair = build(name).eval(), tokens()
+    if not fusion.rewrites_streams:
+        with pytest.raises(UserError, match=f"{type(fusion).__name__} rewrites no streams"):
+            fusion(*pair, GRID, return_streams=True)
+        return
+    fused, *streams = fusion(*pair, GRID, return_streams=True)
+    torch.testing.assert_close(fused, fusion(*pair, GRID), rtol=0, atol=0)
+    assert [x.shape for x in streams] == [x.shape for x in pair]
+    maps = [x.mT.unflatten(-1, GRID) for x in pair]
+    of_maps = fusion(*maps, return_streams=True)
+    for tokens_out, map_out in zip((fused, *streams), of_maps, strict=True):
+        torch.testing.assert_close(map_out.flatten(2).mT, tokens_out, rtol=0, atol=0)
+
+
+def test_what_goes_on_of_the_block_is_each_stream_with_its_own_half() -> None:
+    fusion, (rgb, depth) = build("mutualformer"), tokens()
+    half_rgb, half_depth = fusion.mixing.attend(rgb, depth, GRID)
+    _, out_rgb, out_depth = fusion.fuse_and_rewrite(rgb, depth, GRID)
+    torch.testing.assert_close(out_rgb - rgb, half_rgb)
+    torch.testing.assert_close(out_depth - depth, half_depth)
+    assert not build("mutualformer", variant="release").rewrites_streams
 
 
 # Of the first six, tests/lightning_modules/cli/test_export.py makes graphs with the network around.

@@ -26,6 +26,7 @@ CHANGED: dict[str, Any] = {
     "decoder_name": "segformer",
     "decoder_dim": 64,
     "depth_channels": 3,
+    "feed_back": True,
 }
 
 

@@ -27,6 +27,7 @@ OPTIONS: dict[str, Any] = {
     "fusion": functools.partial(
         MutualFormerBlock, num_heads=2, epsilon=0.3, num_iterations=math.inf
     ),
+    "feed_back": True,
     "fusion_strides": (32, 16),
     "fusion_dim": 16,
     "decoder_name": "segformer",
@@ -87,13 +88,14 @@ def test_the_settings_of_an_earlier_version_are_read(
     change(copy, network={**network.settings, "fusion": record})
     assert MutualFormerNetwork.from_pretrained(copy).settings == network.settings
     other = {**record, "name": "concat"}
-    settings = MutualFormerNetwork.from_settings({**network.settings, "fusion": other}).settings
+    former = {**network.settings, "feed_back": False}  # which there was not
+    settings = MutualFormerNetwork.from_settings({**former, "fusion": other}).settings
     assert set(settings["fusion"]["init_args"]) == {
         *("num_heads", "mlp_ratio", "qkv_bias", "kernel_size", "dropout", "drop_path")
     }
     with pytest.raises(ValueError, match="unexpected keyword argument 'epsilon'"):
         other.pop("variant")
-        MutualFormerNetwork.from_settings({**network.settings, "fusion": other})
+        MutualFormerNetwork.from_settings({**former, "fusion": other})
 
 
 def test_a_folder_may_be_given_as_text_and_relative(
