@@ -1,6 +1,6 @@
 """The MutualFormer block: two token streams in, one fused stream out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Literal, get_args
 
@@ -8,63 +8,13 @@ from torch import Tensor, nn
 
 from mutualformer.errors import UserError
 from mutualformer.fusions.base import MixingFusion
-from mutualformer.layers import ConcatResidual, CrossDiffusionAttention, TokenConvolution
+from mutualformer.fusions.mutualformer_mixing import MutualFormerMixing, check_parts
+from mutualformer.layers import CrossDiffusionAttention
 from mutualformer.layers.branch_dropout import check_probability
 from mutualformer.ops.cross_diffusion.options import CrossDiffusionOptions
 from mutualformer.release import ReleaseMixing, read_release
 
 Variant = Literal["paper", "release"]
-
-
-class MutualFormerMixing(nn.Module):
-    """Mix two token streams as the paper does, up to P'.
-
-        M_r, M_d, M_rd, M_dr = cross-diffusion attention of LN(X_r), LN(X_d)
-        H_r = f_r(M_r ‖ M_rd),   H_d = f_d(M_d ‖ M_dr)
-        P'  = g(H_r ‖ H_d) + h(X_r ‖ X_d)
-
-    Args:
-        attention: cross-diffusion attention over tokens of width C.
-        dim: token width C.
-        kernel_size, dropout, drop_path: as in :class:`MutualFormerBlock`.
-    """
-
-    def __init__(
-        self,
-        attention: CrossDiffusionAttention,
-        dim: int,
-        *,
-        kernel_size: int,
-        dropout: float,
-        drop_path: float,
-    ) -> None:
-        super().__init__()
-        self.norm_rgb = nn.LayerNorm(dim)
-        self.norm_depth = nn.LayerNorm(dim)
-        self.attention = attention
-        self.f_rgb = TokenConvolution(2 * dim, dim, kernel_size)
-        self.f_depth = TokenConvolution(2 * dim, dim, kernel_size)
-        self.join = ConcatResidual(
-            dim, kernel_size=kernel_size, dropout=dropout, drop_path=drop_path
-        )
-
-    def forward(
-        self, tokens_rgb: Tensor, tokens_depth: Tensor, spatial_size: tuple[int, int] | None
-    ) -> Tensor:
-        """Map X_r, X_d, each `(B, N, C)`, to P' `(B, N, C)`."""
-        attended = self.attend(tokens_rgb, tokens_depth, spatial_size)
-        return self.join(*attended, tokens_rgb, tokens_depth, spatial_size)
-
-    def attend(
-        self, tokens_rgb: Tensor, tokens_depth: Tensor, spatial_size: tuple[int, int] | None
-    ) -> tuple[Tensor, Tensor]:
-        """Map X_r, X_d, each `(B, N, C)`, to H_r, H_d of the same shape."""
-        attended = self.attention(self.norm_rgb(tokens_rgb), self.norm_depth(tokens_depth))
-        joined_rgb = self.f_rgb(attended.rgb, attended.rgb_from_depth, spatial_size=spatial_size)
-        joined_depth = self.f_depth(
-            attended.depth, attended.depth_from_rgb, spatial_size=spatial_size
-        )
-        return joined_rgb, joined_depth
 
 
 class MutualFormerBlock(MixingFusion):
@@ -89,6 +39,10 @@ class MutualFormerBlock(MixingFusion):
         drop_path: probability of leaving out a whole branch for a sample in training (stochastic
             depth).
         attention_dropout: probability of hiding a token's value from both modalities in training.
+        without: parts that are taken out, to ask which of them are redundant: ``"self_attention"``
+            (M_r, M_d), ``"rgb_from_depth"`` (M_rd), ``"depth_from_rgb"`` (M_dr),
+            ``"feed_forward"``; of the convolutions ``"f"``, ``"g"`` and ``"h"``, the sum of their
+            inputs takes the place.
         options: ``epsilon``, ``num_iterations``, ``initial_affinity``, ``affinity`` and
             ``backend``, as in :class:`mutualformer.ops.CrossDiffusionOptions`.
 
@@ -116,9 +70,13 @@ class MutualFormerBlock(MixingFusion):
         dropout: float = 0.0,
         drop_path: float = 0.0,
         attention_dropout: float = 0.0,
+        without: Sequence[str] = (),
         **options: Any,
     ) -> None:
         check_probability("attention_dropout", attention_dropout)
+        check_parts(without)
+        if without and variant != "paper":
+            raise UserError(f"without is {list(without)}; only variant='paper' has these parts")
         diffusion = CrossDiffusionOptions(dropout_p=attention_dropout, **options)
         branch: dict[str, Any] = {
             "kernel_size": kernel_size,
@@ -128,7 +86,7 @@ class MutualFormerBlock(MixingFusion):
         mixing: nn.Module
         if variant == "paper":
             attention = CrossDiffusionAttention(dim, num_heads, diffusion, qkv_bias=qkv_bias)
-            mixing = MutualFormerMixing(attention, dim, **branch)
+            mixing = MutualFormerMixing(attention, dim, without=without, **branch)
         elif variant == "release":
             mixing = ReleaseMixing(dim, num_heads, diffusion, qkv_bias=qkv_bias, **branch)
         else:
@@ -136,10 +94,17 @@ class MutualFormerBlock(MixingFusion):
                 f"variant is {variant!r}, expected one of {', '.join(get_args(Variant))}"
             )
         super().__init__(mixing, dim, mlp_ratio=mlp_ratio, dropout=dropout, drop_path=drop_path)
+        if "feed_forward" in without:
+            del self.norm, self.feed_forward
+        self.without = tuple(without)
         self.variant = variant
         self.rewrites_streams = variant == "paper"
         stated = {name: x for name, x in asdict(diffusion).items() if name != "dropout_p"}
-        self.settings["init_args"].update(stated)
+        self.settings["init_args"].update(stated, without=list(without))
+
+    def feed(self, fused: Tensor) -> Tensor:
+        """Map P' to P, `(B, N, C)`."""
+        return fused if "feed_forward" in self.without else super().feed(fused)
 
     @classmethod
     def from_release(

@@ -61,6 +61,18 @@ class TokenConvolution(nn.Module):
         return self.convolution(grid).flatten(2).transpose(-2, -1)
 
 
+class TokenSum(nn.Module):
+    """Add token streams: what stands in for a :class:`TokenConvolution` that is taken out.
+
+    >>> TokenSum()(torch.ones(2, 49, 32), torch.ones(2, 49, 32)).unique()
+    tensor([2.])
+    """
+
+    def forward(self, *streams: Tensor, spatial_size: tuple[int, int] | None = None) -> Tensor:
+        """Map streams of `(B, N, C)` to their sum; ``spatial_size`` does not matter."""
+        return torch.stack(streams).sum(dim=0)
+
+
 class ConcatResidual(nn.Module):
     """Fuse what attention returned with the residual path: P' = g(H_r ‖ H_d) + h(X_r ‖ X_d).
 

@@ -30,6 +30,7 @@ CHANGED: dict[str, Any] = {
     "num_layers": 3,
     "sparsity": 1e-3,
     "patch_size": 2,
+    "without": ["rgb_from_depth"],
 }
 DIM = 16
 WITH_DEFAULTS = {name: read_fusion(name)(DIM) for name in FUSIONS}
