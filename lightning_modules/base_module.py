@@ -192,17 +192,22 @@ class BaseModule(ScheduledModule, ABC):
         if {"rgb", "depth"} <= inspect.signature(self.forward).parameters.keys():
             self.example_input_array = {name: batch[name] for name in ("rgb", "depth")}
 
-    def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor | None:
-        """Return the loss of a batch, with what its fusions add; None if the batch is skipped.
-
-        Raises:
-            UserError: the loss is not finite, and training is to stop then; names the images.
-        """
+    def training_loss(self, batch: Mapping[str, Any]) -> Tensor:
+        """Return the loss of a training batch with what the network's fusions add to it."""
         with enough_values():
             loss = self.compute_loss(batch)
         for module in self.network.modules():
             if isinstance(module, Fusion):
                 loss = loss + module.auxiliary_loss()
+        return loss
+
+    def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor | None:
+        """Return :meth:`training_loss`, or None if the batch is skipped.
+
+        Raises:
+            UserError: the loss is not finite, and training is to stop then; names the images.
+        """
+        loss = self.training_loss(batch)
         if not self.trainer.strategy.reduce_boolean_decision(bool(loss.isfinite())):
             self._report_non_finite(loss, batch, batch_idx)
             return None

@@ -156,6 +156,25 @@ def refused_by_class(class_type: type) -> Iterator[None]:
         raise _refusal(name, error) from error
 
 
+@contextmanager
+def failed_in_users_code(what: str) -> Iterator[None]:
+    """Tell in a line what fails in code of the user's, where that is run only to measure it.
+
+    Args:
+        what: the setting that names the code.
+
+    Raises:
+        UserError: instead of an exception that passed through the user's code.
+    """
+    try:
+        yield
+    except Exception as error:
+        files = _files(error, error.__traceback__)
+        if explain(error) is None and not all(_is_library(x) or _lies_in(x, _OURS) for x in files):
+            raise _refusal(what, error) from error
+        raise
+
+
 def given_to_trainer(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of the trainer's settings that differ from its defaults."""
     defaults = inspect.signature(Trainer.__init__).parameters

@@ -79,15 +79,17 @@ def _make(options: Namespace) -> bool:
     from lightning_modules.report.formats import RENDERERS, print_table
     from lightning_modules.report.table_figure import draw_figure
     from lightning_modules.tables.build_table import build_table
+    from lightning_modules.tables.cost_columns import add_costs
     from lightning_modules.tables.table_file import read_table_file
 
     file = read_table_file(options.file, folder=options.folder, configs=options.config)
     if options.plot and file.plot is None:
         raise UserError(f"{file.path} has no plot: NAME, expected the varied parameter to draw")
-    table = build_table(file, options.resamples)
+    scores = build_table(file, options.resamples)
+    table = add_costs(scores, file.rows)
     # Everything is made before anything is written.
     outputs = [(path, RENDERERS[path.suffix](table).encode()) for path in options.output]
-    outputs += [(path, draw_figure(file, table, path.suffix)) for path in options.plot]
+    outputs += [(path, draw_figure(file, scores, path.suffix)) for path in options.plot]
     # Before anything is printed: a pager that is left early ends the command.
     with unwritable_is_a_mistake():
         for path, content in outputs:

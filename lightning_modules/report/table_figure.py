@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from lightning_modules.report.figure_style import INK, PALE_INK, style
 from lightning_modules.tables.planned_rows import label_of
 from lightning_modules.tables.table import Cell, Table
 from lightning_modules.tables.table_file import TableFile
@@ -15,11 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
-# Okabe and Ito's colours, which differ for colour-blind readers too; shapes differ in grey.
-_COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
-_MARKERS = "osD^vPX"
-_INK = "#1e2024"
-_PALE_INK = "#5a5e66"
 # Lines are set apart by this part of the axis, so that error bars do not hide each other.
 _DODGE = 0.016
 _PANEL_SIZE = (2.5, 2.3)  # inches
@@ -62,7 +58,7 @@ def draw_figure(file: TableFile, table: Table, suffix: str) -> bytes:
     num_rows = len(table.datasets)
     num_columns = len(table.columns) // num_rows
     # Names of data sets and values may hold $, which would start a formula.
-    with rc_context({"text.parse_math": False, "font.size": 9, "text.color": _INK}):
+    with rc_context({"text.parse_math": False, "font.size": 9, "text.color": INK}):
         size = (_PANEL_SIZE[0] * num_columns, _PANEL_SIZE[1] * num_rows + 0.6)
         layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06, wspace=0.04)
         figure = Figure(figsize=size, layout=layout)
@@ -91,7 +87,7 @@ def draw_figure(file: TableFile, table: Table, suffix: str) -> bytes:
                 frameon=False,
             )
         caption = textwrap.fill(_caption(table), int(_LETTERS_PER_INCH * size[0]))
-        figure.supxlabel(caption, fontsize=8, color=_PALE_INK)
+        figure.supxlabel(caption, fontsize=8, color=PALE_INK)
         content = io.BytesIO()
         figure.savefig(content, format=suffix.removeprefix("."), dpi=200)
     return content.getvalue()
@@ -133,20 +129,10 @@ def _is_infinite(value: Any) -> bool:
     return _number(value) == math.inf
 
 
-def _style(number: int) -> dict[str, Any]:
-    return {
-        "color": _COLOURS[number % len(_COLOURS)],
-        "marker": _MARKERS[number % len(_MARKERS)],
-        "markersize": 5,
-        "markeredgecolor": "white",
-        "markeredgewidth": 0.6,
-    }
-
-
 def _legend_entry(number: int, name: str) -> "Line2D":
     from matplotlib.lines import Line2D
 
-    return Line2D([], [], label=name, linewidth=1.4, **_style(number))
+    return Line2D([], [], label=name, linewidth=1.4, **style(number))
 
 
 def _caption(table: Table) -> str:
@@ -161,7 +147,7 @@ def _caption(table: Table) -> str:
 
 
 def _draw_line(panel: "Axes", points: Sequence[tuple[float, Cell, bool]], number: int) -> None:
-    style = _style(number)
+    line_style = style(number)
     known = [
         (x, cell.value, cell.std, infinite)
         for x, cell, infinite in points
@@ -178,10 +164,10 @@ def _draw_line(panel: "Axes", points: Sequence[tuple[float, Cell, bool]], number
         elinewidth=1.1,
         capsize=2.5,
         zorder=3,
-        **style,
+        **line_style,
     )
     finite = infinite.count(False)
-    line = {"color": style["color"], "linewidth": 1.4, "zorder": 2}
+    line = {"color": line_style["color"], "linewidth": 1.4, "zorder": 2}
     panel.plot(x[:finite], y[:finite], **line)
     # Between the last finite value and infinity there is no scale.
     panel.plot(x[max(finite - 1, 0) :], y[max(finite - 1, 0) :], linestyle=":", **line)

@@ -46,6 +46,7 @@ class RunFolder:
         self.learning_curves = path / "learning_curves.png"
         self.non_finite_batch = path / "non_finite_batch.pt"
         self.results = path / "results.json"
+        self.cost = path / "cost.json"
         self.per_image_scores = path / "per_image_scores.csv"
         self.affinity_maps = path / "affinity_maps"
         self.predictions = path / "predictions"

@@ -3,7 +3,6 @@
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace
-from string import ascii_lowercase
 
 from lightning_modules.runs.score import SALIENCY_SCORES, Score
 from lightning_modules.tables.planned_rows import PlannedRow
@@ -16,6 +15,7 @@ from lightning_modules.tables.table import (
     Interval,
     Row,
     Table,
+    letter_mark,
     rank_columns,
 )
 from lightning_modules.tables.table_file import TableFile
@@ -260,7 +260,7 @@ def _marked(
                 _of_seeds(text, some, of_row[position]) for text, some in by_row[position].items()
             )
             texts.append("Made otherwise than its neighbours: " + "; ".join(deviations_of_row))
-        marks = [letters.setdefault(text, _letter(len(letters))) for text in texts]
+        marks = [letters.setdefault(text, letter_mark(len(letters))) for text in texts]
         marked.append(replace(row, marks=tuple(marks), notes=tuple(texts)))
     return marked, published + [(letter, text) for text, letter in letters.items()]
 
@@ -278,8 +278,3 @@ def _of_seeds(text: str, some: Sequence[Run], everyone: Sequence[Run]) -> str:
     if len(some) == len(everyone):
         return text
     return f"{text} (seed {', '.join(str(run.planned.seed) for run in some)})"
-
-
-def _letter(index: int) -> str:
-    rest, position = divmod(index, len(ascii_lowercase))
-    return (_letter(rest - 1) if rest else "") + ascii_lowercase[position]

@@ -32,7 +32,7 @@ def find_deviations(
         For each run its deviations; an empty list if there are none.
     """
     facts = [_facts(run, datasets) for run in runs]
-    usual_facts = _usual(facts)
+    usual_facts = usual_values(facts)
     all_uncommitted = all(map(has_uncommitted_changes, runs))
     groups = [run.row if settings_per_row else 0 for run in runs]
     settings = [_settings(run) for run in runs]
@@ -41,17 +41,17 @@ def find_deviations(
     # Files of earlier versions hold no configuration.
     known = [(group, own) for group, own in zip(groups, settings, strict=True) if own]
     usual_settings = {
-        group: _usual([own for other, own in known if other == group], absent="unset")
+        group: usual_values([own for other, own in known if other == group], absent="unset")
         for group in set(groups)
     }
     deviations = []
     for run, group, facts_of_run, settings_of_run in zip(
         runs, groups, facts, settings, strict=True
     ):
-        found = _differing(facts_of_run, usual_facts)
+        found = differing_values(facts_of_run, usual_facts)
         if has_uncommitted_changes(run) and not all_uncommitted:
             found.append("the code had uncommitted changes")
-        different = _differing(settings_of_run, usual_settings[group], absent="unset")
+        different = differing_values(settings_of_run, usual_settings[group], absent="unset")
         if len(different) > _MOST_SETTINGS:
             rest = len(different) - _MOST_SETTINGS
             different = [*different[:_MOST_SETTINGS], f"{rest} more settings differ"]
@@ -99,7 +99,7 @@ def _options_of_classes(runs: Sequence[Run], settings: Sequence[Mapping[str, str
     return {name for name in names if not all(name in own for own in known)}
 
 
-def _usual(of_runs: Sequence[Mapping[str, str]], absent: str | None = None) -> dict[str, str]:
+def usual_values(of_runs: Sequence[Mapping[str, str]], absent: str | None = None) -> dict[str, str]:
     """Return the most frequent value of each fact; of equally frequent ones the first."""
     usual = {}
     for name in dict.fromkeys(name for facts in of_runs for name in facts):
@@ -109,7 +109,7 @@ def _usual(of_runs: Sequence[Mapping[str, str]], absent: str | None = None) -> d
     return usual
 
 
-def _differing(
+def differing_values(
     own: Mapping[str, str], usual: Mapping[str, str], absent: str | None = None
 ) -> list[str]:
     found = []

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from string import ascii_lowercase
 
 from lightning_modules.runs.score import Score
 
@@ -38,6 +39,7 @@ class Cell:
         all_seeds: the row has no further seed.
         interval: difference to the reference row; None for that row, or without one.
         rank: 1 for the best of the column, 2 for the second best, else 0.
+        shown: text in the place of `value`, for numbers that are no scores.
     """
 
     value: float | None = None
@@ -46,11 +48,14 @@ class Cell:
     all_seeds: bool = True
     interval: Interval | None = None
     rank: int = 0
+    shown: str = ""
 
     def text(self, digits: int) -> str:
         """Return mean and deviation, `.978 ± .002`; with the number of seeds if some lack."""
         if self.value is None:
             return MISSING
+        if self.shown:
+            return self.shown
         text = decimal(self.value, digits)
         if self.std is not None:
             text += f" ± {decimal(self.std, digits)}"
@@ -176,6 +181,16 @@ def decimal(value: float, digits: int, *, signed: bool = False) -> str:
     if not any(character in "123456789" for character in text):
         return text
     return ("−" if value < 0 else "+" if signed else "") + text
+
+
+def letter_mark(index: int) -> str:
+    """Return the mark of a footnote by its number, from 0.
+
+    >>> letter_mark(0), letter_mark(26)
+    ('a', 'aa')
+    """
+    rest, position = divmod(index, len(ascii_lowercase))
+    return (letter_mark(rest - 1) if rest else "") + ascii_lowercase[position]
 
 
 def rank_columns(rows: Sequence[Row], columns: Sequence[Column], digits: int) -> list[Row]:

@@ -1,0 +1,80 @@
+"""`mutualformer cost`: what configurations cost, beside their scores."""
+
+import os
+import sys
+from argparse import Namespace
+
+from lightning_modules.cli.output import unwritable_is_a_mistake, wide_console, write_output
+from lightning_modules.cli.parser import PlainParser, any_path, path_ending_in
+
+_DESCRIPTION = """Measure what networks cost: parameters, FLOPs, milliseconds and memory, of an image
+and of a training step, with the resolution, the batch and the loss of each configuration.
+
+  mutualformer cost runs/ablations/fusion --plot cost.png
+  mutualformer cost experiments/rgbd_sod_2185.yaml --model.network.fusion.name=cmx
+
+CONFIG is a run, by its folder or its config.yaml, a folder of runs, or an experiment. Runs get a
+cost.json beside their results, which mutualformer table shows; seeds of one configuration are
+measured once. Settings may follow, as flags of fit with = before the value; those of the trainer
+and of data.root also for runs. Each configuration takes some ten seconds.
+"""
+# Of what is printed to a file or a pipe.
+_WIDTH = 140
+_X = ("params_m", "gflops", "ms", "mib", "step_gflops", "step_ms", "step_mib")
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command; returns its exit code."""
+    options, settings = _parse(arguments)
+    _measure(options, settings)
+    return 0
+
+
+def _parse(arguments: list[str]) -> tuple[Namespace, list[str]]:
+    parser = PlainParser("cost", _DESCRIPTION)
+    add = parser.add_argument
+    add("configs", type=any_path, nargs="+", metavar="CONFIG")
+    add(
+        "--output",
+        type=path_ending_in(".md", ".tex", ".csv", ".html"),
+        metavar="FILE",
+        help="also write the table, by suffix: .md .tex .csv .html",
+    )
+    add(
+        "--plot",
+        type=path_ending_in(".png", ".svg"),
+        metavar="FILE",
+        help="draw the main score of runs over a cost: .png .svg",
+    )
+    add("--x", choices=_X, default="gflops", help="the cost in that plot (default: %(default)s)")
+    settings = [x for x in arguments if x.startswith(("--model", "--data", "--trainer", "--seed"))]
+    for word in settings:
+        if "=" not in word:
+            parser.error(f"{word} has no value, expected {word}=VALUE")
+    return parser.parse_args([x for x in arguments if x not in settings]), settings
+
+
+def _measure(options: Namespace, settings: list[str]) -> None:
+    # The profiler, of which only the memory is read, would tell of devices it does not find.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    from lightning_modules.cli.quiet import silence_what_users_cannot_act_on
+    from lightning_modules.costs.columns import costs_table
+    from lightning_modules.costs.measure_all import measure_all
+    from lightning_modules.report.cost_figure import draw_costs
+    from lightning_modules.report.formats import RENDERERS, print_table
+
+    silence_what_users_cannot_act_on()
+    with unwritable_is_a_mistake():
+        measured = measure_all(options.configs, settings)
+    table = costs_table([(one.label, one.cost) for one in measured])
+    print_table(table, wide_console(_WIDTH))
+    for one in measured:
+        for run_folder in one.runs:
+            print(f"Wrote {run_folder.cost}")
+    if options.output:
+        write_output(options.output, RENDERERS[options.output.suffix](table).encode())
+    if options.plot:
+        figure, without_scores = draw_costs(measured, options.x, options.plot.suffix)
+        for name in without_scores:
+            print(f"{name} has no results: not in the plot", file=sys.stderr)
+        write_output(options.plot, figure)
