@@ -7,8 +7,8 @@ from argparse import Namespace
 from lightning_modules.cli.output import unwritable_is_a_mistake, wide_console, write_output
 from lightning_modules.cli.parser import PlainParser, any_path, path_ending_in
 
-_DESCRIPTION = """Measure what networks cost: parameters, FLOPs, milliseconds and memory, of an image
-and of a training step, with the resolution, the batch and the loss of each configuration.
+_DESCRIPTION = """Measure what networks cost: parameters, FLOPs, milliseconds and memory of an image
+and of a training step, at the resolution, batch and loss of each configuration.
 
   mutualformer cost runs/ablations/fusion --plot cost.png
   mutualformer cost experiments/rgbd_sod_2185.yaml --model.network.fusion.name=cmx

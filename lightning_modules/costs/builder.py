@@ -7,8 +7,8 @@ from typing import Any
 
 from datamodules.paired_modality_data_module import PairedModalityDataModule
 from lightning_modules.cli.settings_phase import SettingsPhase, failed_in_users_code
-from lightning_modules.cli.training import MutualFormerCLI
 from lightning_modules.cli.trainer_settings import check_settings
+from lightning_modules.cli.training import MutualFormerCLI
 from lightning_modules.costs.configurations import Source
 from lightning_modules.costs.cost_file import Cost
 from lightning_modules.costs.measure import measure_cost

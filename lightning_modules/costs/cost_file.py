@@ -101,7 +101,7 @@ def _problem(content: Any) -> str | None:
             # What holds control characters could command the terminal that shows it.
             is_good, expected = isinstance(value, str) and value.isprintable(), "printable text"
         elif field.name == "git":
-            commit = value.get("commit") if isinstance(value, dict) else value or ""
+            commit = "" if value is None else value.get("commit") if isinstance(value, dict) else 0
             is_good = isinstance(commit, str) and commit.isprintable()
             expected = "an object with a commit"
         else:

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
-from torch import Tensor
 
 from lightning_modules.base_module import BaseModule, class_path
 from lightning_modules.costs.cost_file import Cost
@@ -46,7 +45,7 @@ def measure_cost(module: BaseModule, batch: Mapping[str, Any], trainer: Trainer)
             "measured, expected a task that overrides build_optimizer instead"
         )
     device, precision = trainer.strategy.root_device, trainer.precision_plugin
-    module = precision.convert_module(module)
+    precision.convert_module(module)  # in place
     batch = precision.convert_input(batch)
     network, inputs = module.network, [batch[name][:1] for name in ("rgb", "depth")]
 
@@ -59,7 +58,7 @@ def measure_cost(module: BaseModule, batch: Mapping[str, Any], trainer: Trainer)
     for group in optimizer.param_groups:
         group["lr"] = 0.0
 
-    def loss_and_gradients() -> Tensor:
+    def loss_and_gradients() -> Any:
         optimizer.zero_grad()
         with precision.forward_context():
             loss = module.training_loss(batch)

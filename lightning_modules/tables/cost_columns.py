@@ -11,7 +11,7 @@ from lightning_modules.costs.cost_file import Cost, CostError, read_cost
 from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.tables.planned_rows import PlannedRow
 from lightning_modules.tables.provenance import differing_values, usual_values
-from lightning_modules.tables.table import Row, Table, letter_mark
+from lightning_modules.tables.table import Table, letter_mark
 
 _MOST_FOLDERS = 6
 
@@ -29,20 +29,19 @@ def add_costs(table: Table, planned: Sequence[PlannedRow]) -> Table:
     """
     of_row: list[list[Cost]] = []
     problems = []
-    for row in planned:
+    for plan in planned:
         costs = []
-        for run in row.runs:
+        for run in plan.runs:
             try:
                 costs.append(read_cost(RunFolder(run.folder).cost))
             except FileNotFoundError:
                 continue
             except CostError as error:
-                problems.append(f"{row.name}: {error}")
+                problems.append(f"{plan.name}: {error}")
         of_row.append(costs)
     if not any(of_row):
-        tested = [
-            x.folder for row in planned for x in row.runs if RunFolder(x.folder).results.exists()
-        ]
+        folders = [run.folder for plan in planned for run in plan.runs]
+        tested = [folder for folder in folders if RunFolder(folder).results.exists()]
         note = (f"No costs yet; to measure them: {_command(tested)}",) if tested else ()
         return replace(table, notes=table.notes + note, problems=(*table.problems, *problems))
     columns, headings = table_columns()
@@ -50,8 +49,9 @@ def add_costs(table: Table, planned: Sequence[PlannedRow]) -> Table:
     letters: dict[str, str] = {}
     num_letters = sum(mark.isascii() and len(mark) < 3 for mark, _ in table.footnotes)
     rows = []
-    for row, plan, costs in zip(table.rows, planned, of_row, strict=True):
-        row = replace(row, cells=row.cells + cost_cells(next(iter(costs), None), len(costs)))
+    for scored, plan, costs in zip(table.rows, planned, of_row, strict=True):
+        cells = cost_cells(next(iter(costs), None), len(costs))
+        row = replace(scored, cells=scored.cells + cells)
         if costs and (different := _differences(plan, costs, usual)):
             text = "Cost measured otherwise: " + "; ".join(different)
             mark = letters.setdefault(text, letter_mark(num_letters + len(letters)))

@@ -112,6 +112,7 @@ def usual_values(of_runs: Sequence[Mapping[str, str]], absent: str | None = None
 def differing_values(
     own: Mapping[str, str], usual: Mapping[str, str], absent: str | None = None
 ) -> list[str]:
+    """Say which values of a run, or a cost, are not the usual ones."""
     found = []
     for name, usual_value in usual.items():
         value = own.get(name, absent)
