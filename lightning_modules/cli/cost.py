@@ -6,6 +6,7 @@ from argparse import Namespace
 
 from lightning_modules.cli.output import unwritable_is_a_mistake, wide_console, write_output
 from lightning_modules.cli.parser import PlainParser, any_path, path_ending_in
+from mutualformer.errors import UserError
 
 _DESCRIPTION = """Measure what networks cost: parameters, FLOPs, milliseconds and memory of an image
 and of a training step, at the resolution, batch and loss of each configuration.
@@ -59,18 +60,26 @@ def _measure(options: Namespace, settings: list[str]) -> None:
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     from lightning_modules.cli.quiet import silence_what_users_cannot_act_on
     from lightning_modules.costs.columns import costs_table
+    from lightning_modules.costs.configurations import find_sources
     from lightning_modules.costs.measure_all import measure_all
     from lightning_modules.report.cost_figure import draw_costs
     from lightning_modules.report.formats import RENDERERS, print_table
 
     silence_what_users_cannot_act_on()
+    sources = find_sources(options.configs)
+    runs = [source.run for source in sources if source.run is not None]
+    if options.plot and not any(run.finished_results() for run in runs):
+        raise UserError(
+            f"--plot {options.plot}: no CONFIG is a run with results, expected some to draw: run "
+            "mutualformer test first"
+        )
     with unwritable_is_a_mistake():
-        measured = measure_all(options.configs, settings)
+        measured = measure_all(sources, settings)
     table = costs_table([(one.label, one.cost) for one in measured])
     print_table(table, wide_console(_WIDTH))
     for one in measured:
-        for run_folder in one.runs:
-            print(f"Wrote {run_folder.cost}")
+        for run in one.runs:
+            print(f"Wrote {run.cost}")
     if options.output:
         write_output(options.output, RENDERERS[options.output.suffix](table).encode())
     if options.plot:

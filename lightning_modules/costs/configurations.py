@@ -81,7 +81,7 @@ def refuse_for_runs(sources: Sequence[Source], settings: Sequence[str]) -> None:
 def settings_of_result(resolved: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings, by dotted name, that all seeds of a configuration share."""
     flat = settings_with_effect(flatten(resolved))
-    flat["trainer.accelerator"] = resolved["trainer"]["accelerator"]
+    flat["trainer.accelerator"] = flatten(resolved).get("trainer.accelerator")
     flat.pop(SEED, None)
     return flat
 

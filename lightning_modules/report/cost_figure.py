@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from lightning_modules.costs.columns import COST_COLUMNS
 from lightning_modules.report.figure_style import INK, PALE_INK, style
 from lightning_modules.runs.results import Results
-from mutualformer.errors import UserError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,15 +38,13 @@ def draw_costs(measured: Sequence["Measured"], x: str, suffix: str) -> tuple[byt
     Points are means over the runs of a configuration, bars the sample standard deviation.
 
     Args:
-        measured: configurations with their costs; those without results are left out.
+        measured: configurations with their costs, some of them with results; the others are left
+            out.
         x: name of the cost.
         suffix: ``.png`` or ``.svg``.
 
     Returns:
         The image, and the folders of runs without results.
-
-    Raises:
-        UserError: no run has results.
     """
     # Not pyplot, which keeps figures.
     from matplotlib import rc_context
@@ -64,8 +61,6 @@ def draw_costs(measured: Sequence["Measured"], x: str, suffix: str) -> tuple[byt
     ]
     tested = [[found for found in of_one if found is not None] for of_one in results]
     everything = [found for of_one in tested for found in of_one]
-    if not everything:
-        raise UserError("no run has results to plot, expected some: run mutualformer test first")
     main = next(
         (score for score in everything[0].descriptions if score.main),
         everything[0].descriptions[0],

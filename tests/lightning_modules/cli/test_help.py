@@ -26,6 +26,7 @@ CONFIG = Path(__file__).parents[1] / "tiny.yaml"
         (["predict", "-h"], 0),
         (["evaluate", "--help"], 0),
         (["compare", "--help"], 0),
+        (["cost", "--help"], 0),
         (["sweep", "--help"], 0),
         (["trial", "--help"], 0),
         (["export", "--help"], 0),
@@ -102,5 +103,5 @@ def test_the_settings_of_a_class_are_listed(
 
 def test_an_unknown_command_names_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train"]) == 2
-    known = "fit, validate, test, predict, export, data, evaluate, compare, sweep, trial, table"
-    assert known in capsys.readouterr().err
+    known = "fit, validate, test, predict, export, data, evaluate, compare, cost, sweep, trial, "
+    assert f"{known}table" in capsys.readouterr().err
