@@ -77,9 +77,9 @@ def _measure(options: Namespace, settings: list[str]) -> None:
         measured = measure_all(sources, settings)
     table = costs_table([(one.label, one.cost) for one in measured])
     print_table(table, wide_console(_WIDTH))
-    for one in measured:
-        for run in one.runs:
-            print(f"Wrote {run.cost}")
+    if runs:
+        others = f" and {len(runs) - 1} more" if len(runs) > 1 else ""
+        print(f"Wrote {runs[0].cost}{others}")
     if options.output:
         write_output(options.output, RENDERERS[options.output.suffix](table).encode())
     if options.plot:

@@ -21,6 +21,7 @@ _MOST_COLUMNS = 3
 # Costs that lie further apart than this stand on a logarithmic axis.
 _DECADE = 10.0
 # Where a label may stand, in points from its point: side and height, nearest first.
+_NEAR, _POINT_RADIUS = 11, 3
 _PLACES = [(x, y) for y in (5, -11, 14, -20, 23, -29, 32) for x in (5, -5)]
 
 
@@ -131,9 +132,11 @@ def _place_labels(figure: "Figure", panel: "Axes", points: Sequence[_Point]) -> 
     """Write the labels beside their points, where neither a point nor a label is yet."""
     from matplotlib.transforms import Bbox
 
-    at = [panel.transData.transform((point.cost, point.score)) for point in points]
-    pixels = figure.dpi / 72
-    taken = [Bbox.from_bounds(x - 3, y - 3, 6, 6) for x, y in at]
+    taken = []
+    for point in points:
+        ends = [(point.cost, point.score + sign * point.std) for sign in (-1, 1)]
+        (x, low), (_, high) = panel.transData.transform(ends)
+        taken.append(Bbox.from_extents(x, low, x, high).padded(_POINT_RADIUS * figure.dpi / 72))
     for point in sorted(points, key=lambda point: -point.score):
         for across, up in _PLACES:
             text = panel.annotate(
@@ -146,12 +149,14 @@ def _place_labels(figure: "Figure", panel: "Axes", points: Sequence[_Point]) -> 
                 color=style(point.number)["color"],
                 # From further away, a line leads to the point.
                 arrowprops={"arrowstyle": "-", "lw": 0.5, "color": PALE_INK, "shrinkB": 3}
-                if abs(up) > 11 * pixels
+                if abs(up) > _NEAR
                 else None,
             )
             text.set_in_layout(False)
             box = text.get_window_extent().padded(1)
-            if not any(box.overlaps(other) for other in taken) or (across, up) == _PLACES[-1]:
+            is_free = not any(box.overlaps(other) for other in taken)
+            is_within = figure.bbox.x0 < box.x0 and box.x1 < figure.bbox.x1
+            if (is_free and is_within) or (across, up) == _PLACES[-1]:
                 taken.append(box)
                 break
             text.remove()
