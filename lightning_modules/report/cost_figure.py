@@ -21,8 +21,8 @@ _MOST_COLUMNS = 3
 # Costs that lie further apart than this stand on a logarithmic axis.
 _DECADE = 10.0
 # Where a label may stand, in points from its point: side and height, nearest first.
-_NEAR, _POINT_RADIUS = 11, 3
-_PLACES = [(x, y) for y in (5, -11, 14, -20, 23, -29, 32) for x in (5, -5)]
+_NEAR, _POINT_RADIUS = 13, 3
+_PLACES = [(x, y) for y in (5, -13, 17, -25, 29, -37, 41, -49) for x in (5, -5)]
 
 
 class _Point(NamedTuple):
@@ -72,7 +72,7 @@ def draw_costs(measured: Sequence["Measured"], x: str, suffix: str) -> tuple[byt
     with rc_context({"text.parse_math": False, "font.size": 9, "text.color": INK}):
         size = (_PANEL_SIZE[0] * num_columns + 0.6, _PANEL_SIZE[1] * num_rows + 0.4)
         figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06))
-        panels = figure.subplots(num_rows, num_columns, squeeze=False).flat
+        panels = [*figure.subplots(num_rows, num_columns, squeeze=False).flat]
         drawn = []
         for panel, dataset in zip(panels, datasets, strict=False):
             points = []
@@ -89,7 +89,7 @@ def draw_costs(measured: Sequence["Measured"], x: str, suffix: str) -> tuple[byt
             panel.set_xlabel(column.title)
             panel.set_ylabel(main.titled)
             drawn.append((panel, points))
-        for panel in list(panels)[len(datasets) :]:
+        for panel in panels[len(datasets) :]:
             panel.set_visible(False)
         if seeds := max(map(len, tested)) - 1:
             fewer = "up to " * (min(len(found) for found in tested if found) <= seeds)
@@ -130,6 +130,7 @@ def _draw_points(panel: "Axes", points: Sequence[_Point]) -> None:
 
 def _place_labels(figure: "Figure", panel: "Axes", points: Sequence[_Point]) -> None:
     """Write the labels beside their points, where neither a point nor a label is yet."""
+    from matplotlib.text import Text
     from matplotlib.transforms import Bbox
 
     taken = []
@@ -148,14 +149,21 @@ def _place_labels(figure: "Figure", panel: "Axes", points: Sequence[_Point]) -> 
                 fontsize=7.5,
                 color=style(point.number)["color"],
                 # From further away, a line leads to the point.
-                arrowprops={"arrowstyle": "-", "lw": 0.5, "color": PALE_INK, "shrinkB": 3}
+                arrowprops={
+                    "arrowstyle": "-",
+                    "lw": 0.5,
+                    "color": PALE_INK,
+                    "shrinkA": 0,
+                    "shrinkB": 3,
+                }
                 if abs(up) > _NEAR
                 else None,
             )
             text.set_in_layout(False)
-            box = text.get_window_extent().padded(1)
+            text.get_window_extent()  # puts it in its place
+            box = Text.get_window_extent(text).padded(1)  # without the line
             is_free = not any(box.overlaps(other) for other in taken)
-            is_within = figure.bbox.x0 < box.x0 and box.x1 < figure.bbox.x1
+            is_within = panel.bbox.x0 < box.x0 and box.x1 < figure.bbox.x1
             if (is_free and is_within) or (across, up) == _PLACES[-1]:
                 taken.append(box)
                 break
