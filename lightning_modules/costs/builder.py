@@ -37,6 +37,7 @@ class CostBuilder(MutualFormerCLI):
     def __init__(self, source: Source, settings: Sequence[str]) -> None:
         self._settings = settings
         super().__init__(self._words(source))
+        self._parsed: Source | None = source
 
     def _words(self, source: Source) -> list[str]:
         place = [] if source.run is None else [f"--trainer.default_root_dir={source.run.path}"]
@@ -44,7 +45,9 @@ class CostBuilder(MutualFormerCLI):
 
     def parse(self, source: Source) -> dict[str, Any]:
         """Parse a configuration; returns it resolved."""
-        self.parse_arguments(self.parser, self._words(source))
+        if source is not self._parsed:  # which takes a second
+            self.parse_arguments(self.parser, self._words(source))
+            self._parsed = source
         self.check_seed()
         check_settings(vars(self.config.fit.trainer), "fit")
         return self._resolved_config()
@@ -56,6 +59,7 @@ class CostBuilder(MutualFormerCLI):
             UserError: it cannot be built, its data are missing, or its network fails.
         """
         self.parse(source)
+        self._parsed = None
         vars(self.config.fit.trainer).update(_ONE_PROCESS)
         with _without_messages():
             super()._set_seed()
