@@ -10,6 +10,8 @@ from datamodules.files import write_atomically
 from lightning_modules.runs.score import is_number
 from mutualformer.errors import UserError
 
+_MOST = 1e18
+_LONGEST = 200
 _AGAIN = "run mutualformer cost again, or delete it"
 
 
@@ -99,14 +101,16 @@ def _problem(content: Any) -> str | None:
         value = content[field.name]
         if field.type is str:
             # What holds control characters could command the terminal that shows it.
-            is_good, expected = isinstance(value, str) and value.isprintable(), "printable text"
+            is_good = isinstance(value, str) and value.isprintable() and len(value) <= _LONGEST
+            expected = f"printable text of at most {_LONGEST} characters"
         elif field.name == "git":
             commit = "" if value is None else value.get("commit") if isinstance(value, dict) else 0
             is_good = isinstance(commit, str) and commit.isprintable()
             expected = "an object with a commit"
         else:
-            is_good = is_number(value) and value >= 0 and field.type in (type(value), float)
-            expected = "a whole number >= 0" if field.type is int else "a number >= 0"
+            is_good = is_number(value) and 0 <= value < _MOST and field.type in (type(value), float)
+            whole = "whole " if field.type is int else ""
+            expected = f"a {whole}number >= 0, and below {_MOST:g}"
         if not is_good:
             return f"{field.name} is {value!r:.80}, expected {expected}"
     return None

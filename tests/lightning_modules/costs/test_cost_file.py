@@ -30,6 +30,8 @@ def test_the_commit_is_short_and_says_of_changes() -> None:
         ({"forward_ms": True}, "forward_ms is True"),
         ({"forward_ms": float("nan")}, "forward_ms is nan"),
         ({"parameters": 1.5}, "parameters is 1.5, expected a whole number >= 0"),
+        ({"parameters": 10**19}, "parameters is 1"),
+        ({"torch": "2" * 300}, "torch is .*of at most 200 characters"),
         ({"parameters": None}, "parameters is None"),
         ({"device": "\x1b[2J"}, "device is .*, expected printable text"),
         ({"device": 3}, "device is 3"),

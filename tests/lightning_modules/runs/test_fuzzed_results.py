@@ -5,17 +5,20 @@ import json
 import random
 import zipfile
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+from made_up_costs import made_up
 from mutations import fuzz, mend_png, mutate_bytes, mutate_tree
 from PIL import Image
 from rich.console import Console
 
 from lightning_modules.callbacks.learning_curves import draw_learning_curves, read_curves
+from lightning_modules.costs.cost_file import read_cost
 from lightning_modules.evaluation.map_files import pair_maps, read_pair
 from lightning_modules.evaluation.paired_bootstrap import compare_scores
 from lightning_modules.metrics import PROTOCOL, PairHistograms, PerImageScores, quantise
@@ -33,6 +36,7 @@ from lightning_modules.runs.score import SALIENCY_SCORES
 from lightning_modules.sweep.sweep_file import read_sweep
 from lightning_modules.sweep.trial_settings import check_settings
 from lightning_modules.tables.build_table import build_table
+from lightning_modules.tables.cost_columns import add_costs
 from lightning_modules.tables.published import read_published
 from lightning_modules.tables.table_file import read_table_file
 from mutualformer.errors import UserError
@@ -111,6 +115,28 @@ def test_results_json_and_the_tables_and_status_made_of_it(tmp_path: Path, sweep
         500, folder / "results.json", lambda rng: json_of(RESULTS, rng), read, is_mistake
     )
     assert min(num_read, num_refused) > 60
+
+
+def test_cost_json_and_the_table_made_of_it(tmp_path: Path, sweep: Path) -> None:
+    folder = read_sweep(sweep).trials[0].folder
+    (folder / "results.json").write_text(json.dumps(RESULTS))
+    file = read_table_file(tmp_path / "table.yaml")
+    scores = build_table(file, 100)
+
+    def read(path: Path) -> None:
+        table = add_costs(scores, file.rows)
+        shown(lambda console: print_table(table, console))
+        for render in RENDERERS.values():
+            assert all(line.isprintable() for line in render(table).encode().decode().split("\n"))
+        read_cost(path)
+        assert len(table.columns) > len(scores.columns)
+        assert table.problems == scores.problems
+
+    content = asdict(made_up())
+    num_read, num_refused = fuzz(
+        400, folder / "cost.json", lambda rng: json_of(content, rng), read, is_mistake
+    )
+    assert min(num_read, num_refused) > 10
 
 
 @pytest.mark.parametrize("name", ["failure.json", "trial.json"])
