@@ -4,14 +4,14 @@ A FLOP is a multiplication or an addition of a matrix product or a convolution, 
 per multiply-add. What works on single elements, sums, moves or compares them is free.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
 import torch
 from torch._ops import HigherOrderOperator, OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
+from torch.utils.flop_counter import conv_flop_count, flop_registry, shape_wrapper
 
 from lightning_modules.costs.free_operators import FREE_OPERATORS
 from mutualformer.errors import UserError
@@ -70,42 +70,60 @@ _FORMULAS: dict[Any, Callable[..., int]] = {
 def count_flops(run: Callable[[], object]) -> int:
     """Call a function and count the FLOPs of the operators that it runs, its backward included.
 
+    The formulas are those of torch's ``FlopCounterMode``, whose hooks on modules would fail where
+    one of them is given a parameter in evaluation.
+
     >>> count_flops(lambda: torch.ones(2, 3) @ torch.ones(3, 5))  # 2 · 2 · 3 · 5
     60
 
     Raises:
         UserError: an operator has no formula and is none of those that are free; names it.
     """
-    counter = FlopCounterMode(display=False, custom_mapping=_FORMULAS)
     # torch's fused layers for inference would hide the products that they make.
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        # Within the check the counter takes operators apart that are made of others.
-        with _EveryOperatorCounts(counter.flop_registry), counter:
+        with _Counter() as counter:
             run()
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
-    return counter.get_total_flops()
+    return counter.total
 
 
-class _EveryOperatorCounts(TorchDispatchMode):
-    """Refuse an operator of which nothing is known."""
+class _Counter(TorchDispatchMode):
+    """Add up what formulas say, and refuse an operator of which nothing is known."""
 
-    def __init__(self, formulas: Mapping[Any, Any]) -> None:
+    supports_higher_order_operators = True
+
+    def __init__(self) -> None:
         super().__init__()
-        self._formulas = formulas
+        self.total = 0
+        self._formulas = flop_registry | {x: shape_wrapper(y) for x, y in _FORMULAS.items()}
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> object:
-        if not (_packet(func) in self._formulas or _is_free(func)):
-            raise UserError(
-                f"the operator {func} has no count of FLOPs, expected a formula: register one with "
-                "torch.utils.flop_counter.register_flop_formula where the operator is defined (0 "
-                "for one without products)"
-            )
-        return func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        formula = self._formulas.get(_packet(func))
+        if formula is None and not _is_free(func):
+            return self._take_apart(func, args, kwargs)
+        output = func(*args, **kwargs)
+        if formula is not None:
+            self.total += formula(*args, **kwargs, out_val=output)
+        return output
+
+    def _take_apart(self, func: Any, args: Any, kwargs: Any) -> object:
+        """Run an operator as those that it is made of, if it is."""
+        if isinstance(func, OpOverload):
+            with self:
+                output = func.decompose(*args, **kwargs)
+            if output is not NotImplemented:
+                return output
+        raise UserError(
+            f"the operator {func} has no count of FLOPs, expected a formula: register one with "
+            "torch.utils.flop_counter.register_flop_formula where the operator is defined (0 for "
+            "one without products)"
+        )
 
 
 def _packet(func: Any) -> Any:
@@ -116,7 +134,9 @@ def _is_free(func: OpOverload | HigherOrderOperator) -> bool:
     if not isinstance(func, OpOverload):
         return False
     namespace, name = func._schema.name.split("::")
-    if namespace in ("prim", "prims", "profiler"):
+    values = [*func._schema.arguments, *func._schema.returns]
+    has_tensors = any("Tensor" in str(value.type) for value in values)
+    if not has_tensors or namespace in ("prim", "prims", "profiler"):
         return True
     # Marks are missing from some operators that work in place.
     functional = getattr(getattr(torch.ops, namespace), name.rstrip("_"), None)

@@ -8,13 +8,23 @@ from pathlib import Path
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from mutualformer.errors import UserError
+
 
 def peak_memory(run: Callable[[], object], device: torch.device) -> int:
     """Call a function and return the bytes that it held at once, without those held before.
 
     On a GPU those that torch's allocator gave out; on a CPU those of living tensors, as torch's
     profiler records them.
+
+    Raises:
+        UserError: the device is of another kind, of which neither is known.
     """
+    if device.type not in ("cpu", "cuda"):
+        raise UserError(
+            f"the device is {device.type}, whose memory cannot be measured, expected a CPU or a "
+            "CUDA GPU: give --trainer.accelerator=cpu"
+        )
     if device.type == "cuda":
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)

@@ -1,12 +1,14 @@
 """FLOPs of what runs, against counts by hand."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import flop_registry, register_flop_formula
+from torch.utils.checkpoint import checkpoint
+from torch.utils.flop_counter import FlopCounterMode, flop_registry, register_flop_formula
 
 from lightning_modules.costs.flops import count_flops
 from lightning_modules.costs.free_operators import FREE_OPERATORS
@@ -118,6 +120,31 @@ def test_products_under_other_names(run: Callable[..., object], by_hand: int) ->
     a, b = torch.randn(4, 5), torch.randn(5, 6)
     with torch.no_grad():
         assert count_flops(lambda: run(a, b)) == by_hand
+
+
+def test_the_count_is_that_of_torch_where_torch_counts() -> None:
+    layers = nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.Conv2d(8, 4, 1), nn.Linear(7, 5))
+    x = torch.randn(2, 3, 15, 15)
+
+    def run() -> None:
+        layers(x).sum().backward()
+
+    with FlopCounterMode(display=False) as counter:
+        run()
+    assert count_flops(run) == counter.get_total_flops() > 0
+
+
+def test_a_module_may_be_given_a_parameter_in_evaluation() -> None:
+    queries, layer = nn.Parameter(torch.ones(3, 4)), nn.Linear(4, 5)
+    with torch.no_grad():
+        assert count_flops(lambda: layer(queries)) == 2 * 3 * 4 * 5
+
+
+def test_what_a_checkpoint_computes_again_counts_again() -> None:
+    layer, x = nn.Linear(4, 4), torch.randn(3, 4, requires_grad=True)
+    once = 2 * 3 * 4 * 4
+    run = functools.partial(checkpoint, nn.Sequential(layer, nn.Sigmoid()), x, use_reentrant=True)
+    assert count_flops(lambda: run().sum().backward()) == 4 * once
 
 
 def test_elements_and_their_sums_are_free() -> None:

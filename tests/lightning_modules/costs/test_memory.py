@@ -1,9 +1,11 @@
 """Peak memory on a CPU, against a count by hand."""
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 from lightning_modules.costs.memory import peak_memory
+from mutualformer.errors import UserError
 
 CPU = torch.device("cpu")
 MEGABYTE = 1 << 20
@@ -45,3 +47,8 @@ def test_activations_live_until_the_backward_pass() -> None:
     # All four outputs, the last of them held by who called, and the gradients of a layer's output
     # and of its input.
     assert peak_memory(lambda: layers(x).backward(x.detach()), CPU) == 6 * MEGABYTE
+
+
+def test_a_device_whose_memory_is_not_known_is_refused() -> None:
+    with pytest.raises(UserError, match="the device is mps, whose memory cannot be measured"):
+        peak_memory(lambda: None, torch.device("mps"))
