@@ -4,7 +4,7 @@ import os
 import sys
 from argparse import Namespace
 
-from lightning_modules.cli.output import unwritable_is_a_mistake, wide_console, write_output
+from lightning_modules.cli.output import wide_console, write_output
 from lightning_modules.cli.parser import PlainParser, any_path, path_ending_in
 from mutualformer.errors import UserError
 
@@ -22,6 +22,7 @@ and of data.root also for runs. Each configuration takes some ten seconds.
 # Of what is printed to a file or a pipe.
 _WIDTH = 140
 _X = ("params_m", "gflops", "ms", "mib", "step_gflops", "step_ms", "step_mib")
+_DEFAULT_X = "gflops"
 
 
 def run(arguments: list[str]) -> int:
@@ -47,12 +48,15 @@ def _parse(arguments: list[str]) -> tuple[Namespace, list[str]]:
         metavar="FILE",
         help="draw the main score of runs over a cost: .png .svg",
     )
-    add("--x", choices=_X, default="gflops", help="the cost in that plot (default: %(default)s)")
+    add("--x", choices=_X, help=f"the cost in that plot (default: {_DEFAULT_X})")
     settings = [x for x in arguments if x.startswith(("--model", "--data", "--trainer", "--seed"))]
     for word in settings:
         if "=" not in word:
             parser.error(f"{word} has no value, expected {word}=VALUE")
-    return parser.parse_args([x for x in arguments if x not in settings]), settings
+    options = parser.parse_args([x for x in arguments if x not in settings])
+    if options.x and not options.plot:
+        parser.error(f"--x is {options.x} without a plot, expected --plot FILE beside it")
+    return options, settings
 
 
 def _measure(options: Namespace, settings: list[str]) -> None:
@@ -73,8 +77,7 @@ def _measure(options: Namespace, settings: list[str]) -> None:
             f"--plot {options.plot}: no CONFIG is a run with results, expected some to draw: run "
             "mutualformer test first"
         )
-    with unwritable_is_a_mistake():
-        measured = measure_all(sources, settings)
+    measured = measure_all(sources, settings)
     table = costs_table([(one.label, one.cost) for one in measured])
     print_table(table, wide_console(_WIDTH))
     if runs:
@@ -83,7 +86,7 @@ def _measure(options: Namespace, settings: list[str]) -> None:
     if options.output:
         write_output(options.output, RENDERERS[options.output.suffix](table).encode())
     if options.plot:
-        figure, without_scores = draw_costs(measured, options.x, options.plot.suffix)
+        figure, without_scores = draw_costs(measured, options.x or _DEFAULT_X, options.plot.suffix)
         for name in without_scores:
             print(f"{name} has no results: not in the plot", file=sys.stderr)
         write_output(options.plot, figure)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lightning_modules.cli.errors import explain
+from lightning_modules.cli.output import unwritable_is_a_mistake
 from lightning_modules.costs.builder import CostBuilder
 from lightning_modules.costs.configurations import (
     Source,
@@ -44,8 +45,8 @@ def measure_all(sources: Sequence[Source], settings: Sequence[str]) -> list[Meas
         settings: flags that lie over every configuration.
 
     Raises:
-        UserError: a configuration cannot be read, built or measured; names it.
-        OSError: a `cost.json` cannot be written.
+        UserError: a configuration cannot be read, built or measured, or its `cost.json` not be
+            written; names it.
     """
     refuse_for_runs(sources, settings)
     with _naming(sources[0]):
@@ -76,8 +77,9 @@ def measure_all(sources: Sequence[Source], settings: Sequence[str]) -> list[Meas
                 cost = builder.measure(members[0])
             costs.append((key, cost))
         runs = tuple(source.run for source in members if source.run is not None)
-        for run in runs:
-            write_cost(run.cost, cost)
+        with unwritable_is_a_mistake():
+            for run in runs:
+                write_cost(run.cost, cost)
         measured.append(Measured(name, cost, runs))
     return measured
 

@@ -11,7 +11,9 @@ import yaml
 from own_parts import TwoLayers
 from small_fit import CONFIG, fit
 
+from lightning_modules.cli.cost import _X
 from lightning_modules.costs import builder, measure
+from lightning_modules.costs.columns import COST_COLUMNS
 from lightning_modules.costs.cost_file import read_cost
 from lightning_modules.main import main
 
@@ -76,6 +78,10 @@ def test_costs_of_two_convolutions(tmp_path: Path) -> None:
     ]
 
 
+def test_every_cost_can_be_the_axis_of_the_plot() -> None:
+    assert tuple(column.name for column in COST_COLUMNS) == _X
+
+
 def test_seeds_are_measured_once_and_other_networks_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -118,12 +124,16 @@ def test_the_run_of_a_real_training(tmp_path: Path) -> None:
         (["."], "expected the folder of a run, or one with several of them"),
         (["fails.yaml"], r"fails.yaml: model: .*channels"),
         (["fourier.yaml"], r"fourier.yaml: the operator aten._fft_r2c.default has no count"),
-        (["fine.yaml", "--data=datamodules.RGBDSaliencyDataModule", "--data.root=no"], "no"),
+        (
+            ["fine.yaml", "--data=datamodules.RGBDSaliencyDataModule", "--data.root=no"],
+            "no: no such folder|no .*not|not found",
+        ),
         (["broken.yaml"], "broken.yaml"),
         (["run", "--model.network.width=8"], "--model.network.width would change what run is"),
         (["fine.yaml", "--plot=cost.png"], "no CONFIG is a run with results"),
         (["fine.yaml", "--plot=cost.pdf"], "expected a file ending in .png .svg"),
         (["fine.yaml", "--x=price"], "params_m"),
+        (["fine.yaml", "--x=ms"], "--x is ms without a plot"),
         (["fine.yaml", "--model.network.width", "8"], "--model.network.width has no value"),
         (["fine.yaml", "--speed"], "--speed"),
         ([], "CONFIG"),
