@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from mutualformer.check_options import check_integer, check_probability, is_number
 from mutualformer.errors import UserError
 from mutualformer.layers import BranchDropout
 
@@ -45,6 +46,8 @@ class Fusion(nn.Module):
         fusion = super().__new__(cls)
         signature = inspect.signature(cls.__init__)
         bound = signature.bind_partial(fusion, *arguments, **options)  # a copy is made of none
+        if "dim" in bound.arguments:
+            check_integer("dim", bound.arguments["dim"], 1)
         bound.apply_defaults()
         of_any_name = [name for name, p in signature.parameters.items() if p.kind is p.VAR_KEYWORD]
         init_args = dict(list(bound.arguments.items())[2:])  # without self and dim
@@ -133,9 +136,10 @@ class FeedForward(nn.Sequential):
     """
 
     def __init__(self, dim: int, mlp_ratio: float = 4.0, dropout: float = 0.0) -> None:
+        if not is_number(mlp_ratio) or dim * mlp_ratio < 1:
+            raise UserError(f"mlp_ratio is {mlp_ratio!r}, expected {dim} * mlp_ratio >= 1")
+        check_probability("dropout", dropout)
         hidden_dim = int(dim * mlp_ratio)
-        if hidden_dim < 1:
-            raise UserError(f"mlp_ratio is {mlp_ratio}, expected {dim} * mlp_ratio >= 1")
         super().__init__(
             nn.Linear(dim, hidden_dim),
             nn.GELU(),

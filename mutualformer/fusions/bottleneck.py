@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from mutualformer.check_options import check_integer
 from mutualformer.errors import UserError
 from mutualformer.fusions.base import FeedForward, Fusion
 from mutualformer.layers import BranchDropout, SelfAttention
@@ -82,8 +83,8 @@ class Bottleneck(Fusion):
         dropout: float = 0.0,
         drop_path: float = 0.0,
     ) -> None:
-        if num_bottlenecks < 1:
-            raise UserError(f"num_bottlenecks is {num_bottlenecks}, expected at least 1")
+        check_integer("num_bottlenecks", num_bottlenecks, 1)
+        check_integer("num_layers", num_layers, 1)
         if num_layers < 2:
             raise UserError(
                 f"num_layers is {num_layers}, expected at least 2: bottleneck tokens collect in "

@@ -3,9 +3,10 @@
 import torch
 from torch import Tensor, nn
 
+from mutualformer.check_options import check_heads
 from mutualformer.fusions.base import Fusion
 from mutualformer.layers.aggregation import token_grid
-from mutualformer.layers.attention import check_heads, merge_heads, split_heads
+from mutualformer.layers.attention import merge_heads, split_heads
 from mutualformer.layers.token_batch_norm import TokenBatchNorm
 
 

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from mutualformer.check_options import check_heads
 from mutualformer.fusions.base import Fusion
-from mutualformer.layers.attention import check_heads
 
 
 class PixelAttention(nn.Module):

@@ -6,11 +6,11 @@ from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
 
+from mutualformer.check_options import check_probability
 from mutualformer.errors import UserError
 from mutualformer.fusions.base import MixingFusion
 from mutualformer.fusions.mutualformer_mixing import MutualFormerMixing, check_parts
 from mutualformer.layers import CrossDiffusionAttention
-from mutualformer.layers.branch_dropout import check_probability
 from mutualformer.ops.cross_diffusion.options import CrossDiffusionOptions
 from mutualformer.release import ReleaseMixing, read_release
 

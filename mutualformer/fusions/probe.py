@@ -1,10 +1,12 @@
 """What a fusion reads and rewrites, before a network is built around it."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
 from mutualformer import fusions
+from mutualformer.check_options import check_integer
 from mutualformer.errors import UserError
 from mutualformer.fusions import FUSIONS
 from mutualformer.fusions.base import Fusion
@@ -14,10 +16,15 @@ def probe_fusion(fusion: Callable[[int], Fusion], dim: int) -> Fusion:
     """Build one fusion to learn what it reads, with the random numbers of nobody else.
 
     Raises:
-        UserError: it is no `Fusion`, or reads other modalities than RGB and depth.
+        UserError: its options or the width do not fit; it is no `Fusion`, or reads other modalities
+            than RGB and depth.
     """
-    with torch.random.fork_rng(devices=[]):
-        probe = fusion(dim)
+    check_integer("dim", dim, 1)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            probe = fusion(dim)
+    except UserError as error:
+        raise UserError(f"{error} (of the fusion {_name(fusion)})") from error
     if not isinstance(probe, Fusion):
         raise UserError(
             f"fusion made a {type(probe).__qualname__}, expected a subclass of "
@@ -55,3 +62,11 @@ def remarks_on_feedback(fusion: Fusion, feed_back: bool) -> tuple[str, ...]:
     if feed_back and not fusion.rewrites_in_paper:
         return ("with feedback into the encoders, which its paper does not have",)
     return ()
+
+
+def _name(fusion: Any) -> str:
+    """Return what a user calls a fusion, also where the parser has wrapped its class."""
+    built = (fusion, getattr(fusion, "func", None), *getattr(fusion, "args", ()))
+    found = next((x for x in built if isinstance(x, type)), type(fusion))
+    path = f"{found.__module__}.{found.__qualname__}"
+    return next((name for name, known in FUSIONS.items() if known == path), path)

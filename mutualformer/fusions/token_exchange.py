@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mutualformer.check_options import is_number
 from mutualformer.errors import UserError
 from mutualformer.fusions.base import FeedForward, Fusion
 from mutualformer.layers import BranchDropout, SelfAttention
@@ -81,8 +82,8 @@ class TokenExchange(Fusion):
     ) -> None:
         if dim < 4:
             raise UserError(f"dim is {dim}, expected by TokenFusion at least 4")
-        if sparsity < 0:
-            raise UserError(f"sparsity is {sparsity}, expected a number >= 0")
+        if not is_number(sparsity) or sparsity < 0:
+            raise UserError(f"sparsity is {sparsity!r}, expected a number >= 0")
         super().__init__()
         self.sparsity = sparsity
         self.score_rgb, self.score_depth = ScoreNet(dim), ScoreNet(dim)

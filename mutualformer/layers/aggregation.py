@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from mutualformer.check_options import check_integer
 from mutualformer.errors import UserError
 from mutualformer.layers.branch_dropout import BranchDropout
 
@@ -48,7 +49,8 @@ class TokenConvolution(nn.Module):
 
     def __init__(self, in_dim: int, out_dim: int, kernel_size: int = 1) -> None:
         super().__init__()
-        if kernel_size < 1 or kernel_size % 2 == 0:
+        check_integer("kernel_size", kernel_size, 1)
+        if kernel_size % 2 == 0:
             raise UserError(f"kernel_size is {kernel_size}, expected an odd number >= 1")
         self.convolution = nn.Conv2d(in_dim, out_dim, kernel_size, padding=kernel_size // 2)
 

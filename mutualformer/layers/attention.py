@@ -5,20 +5,10 @@ from dataclasses import asdict, replace
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mutualformer.check_options import check_heads
 from mutualformer.errors import UserError
 from mutualformer.ops.cross_diffusion.cross_diffusion import CrossDiffusionOutput, diffuse_across
 from mutualformer.ops.cross_diffusion.options import CrossDiffusionOptions, QueryKeyValue
-
-
-def check_heads(dim: int, num_heads: int) -> None:
-    """Refuse a number of heads that does not divide the width.
-
-    >>> check_heads(32, 4)
-    """
-    if num_heads < 1 or dim % num_heads:
-        raise UserError(
-            f"dim is {dim} and num_heads is {num_heads}, expected a num_heads >= 1 that divides dim"
-        )
 
 
 def split_heads(values: Tensor, num_heads: int) -> Tensor:
@@ -50,6 +40,8 @@ class QueryKeyValueProjection(nn.Module):
     def __init__(self, dim: int, num_heads: int, *, bias: bool = True) -> None:
         super().__init__()
         check_heads(dim, num_heads)
+        if not isinstance(bias, bool):
+            raise UserError(f"qkv_bias is {bias!r}, expected true or false")
         self.num_heads = num_heads
         self.projection = nn.Linear(dim, 3 * dim, bias=bias)
 

@@ -3,16 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mutualformer.errors import UserError
-
-
-def check_probability(name: str, value: float) -> None:
-    """Refuse what is no probability of leaving something out.
-
-    >>> check_probability("dropout", 0.1)
-    """
-    if not 0 <= value < 1:
-        raise UserError(f"{name} is {value}, expected 0 <= {name} < 1")
+from mutualformer.check_options import check_probability
 
 
 class BranchDropout(nn.Module):

@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mutualformer.errors import UserError
+from mutualformer.check_options import check_heads, check_integer
 from mutualformer.layers.aggregation import token_grid
-from mutualformer.layers.attention import check_heads, merge_heads, split_heads
+from mutualformer.layers.attention import merge_heads, split_heads
 
 
 class ViewMixedAttention(nn.Module):
@@ -33,8 +33,7 @@ class ViewMixedAttention(nn.Module):
     def __init__(self, dim: int, num_heads: int, patch_size: int) -> None:
         super().__init__()
         check_heads(dim, num_heads)
-        if patch_size < 1:
-            raise UserError(f"patch_size is {patch_size}, expected an integer >= 1")
+        check_integer("patch_size", patch_size, 1)
         self.num_heads = num_heads
         self.patch_size = patch_size
         self.query_spatial, self.query_channel = nn.Linear(dim, dim), nn.Linear(dim, dim)

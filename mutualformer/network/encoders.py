@@ -105,17 +105,14 @@ def normalization(name: str) -> tuple[Tensor, Tensor]:
 
 def check_strides(strides: Sequence[int], channels: list[int], encoder_name: str) -> None:
     """Raise ``ValueError`` for strides at which an encoder has no features to fuse."""
+    levels = {stride: int(math.log2(stride)) for stride in FUSION_STRIDES}
+    has = [x for x in FUSION_STRIDES if levels[x] < len(channels) and channels[levels[x]] > 0]
+    fitting = f"some of {', '.join(map(str, has))}: there {encoder_name} has features to fuse"
     for stride in strides:
-        if stride not in FUSION_STRIDES:
-            raise UserError(
-                f"fusion_strides holds {stride}, expected some of "
-                f"{', '.join(map(str, FUSION_STRIDES))}"
-            )
-        level = int(math.log2(stride))
-        if level >= len(channels) or channels[level] == 0:
-            raise UserError(f"encoder {encoder_name!r} has no features at stride {stride}")
+        if type(stride) is not int or stride not in has:
+            raise UserError(f"fusion_strides holds {stride!r}, expected {fitting}")
     if not strides or len(set(strides)) != len(strides):
-        raise UserError(f"fusion_strides is {list(strides)}, expected distinct strides")
+        raise UserError(f"fusion_strides is {list(strides)}, expected distinct strides, {fitting}")
 
 
 def _check_name(name: str) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mutualformer import __version__
 from mutualformer.errors import UserError
 from mutualformer.fusions import Fusion, MutualFormerBlock
+from mutualformer.fusions.matched import match_parameters
 from mutualformer.fusions.probe import check_rewrites, probe_fusion, remarks_on_feedback
 from mutualformer.network.check_inputs import check_range, check_shapes
 from mutualformer.network.decoders import DECODERS, check_decoder
@@ -55,6 +56,9 @@ class MutualFormerNetwork(SavedNetwork):
             to the next stage: R ← R + U_r(X'_r − X_r), likewise D, with U a 1×1 convolution from
             the token width to the encoder's that starts at zero, so that training begins without
             feedback. U is an assumption of ours: papers fuse at the width of the encoder.
+        fusion_parameters: how many each fusion is to have, within 5 %, so that none wins by size:
+            the width of its FFN is changed, or an FFN follows it; see
+            :func:`mutualformer.fusions.matched.match_parameters`. ``mlp_ratio`` has no effect then.
 
     Raises:
         ValueError: a name, stride or width that is not available; weights that cannot be had; with
@@ -81,9 +85,12 @@ class MutualFormerNetwork(SavedNetwork):
         decoder_dim: int = 128,
         depth_channels: int = 1,
         feed_back: bool = False,
+        fusion_parameters: int | None = None,
     ) -> None:
         super().__init__()
         probe = probe_fusion(fusion, fusion_dim)
+        if fusion_parameters is not None:
+            fusion = match_parameters(probe, fusion_dim, fusion_parameters)
         self.settings: dict[str, Any] = {
             "encoder_name": encoder_name,
             "share_encoder": share_encoder,
@@ -94,6 +101,7 @@ class MutualFormerNetwork(SavedNetwork):
             "decoder_dim": decoder_dim,
             "depth_channels": depth_channels,
             "feed_back": feed_back,
+            "fusion_parameters": fusion_parameters,
         }
         check_decoder(decoder_name, decoder_dim)
         if depth_channels not in (1, 3):

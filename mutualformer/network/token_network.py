@@ -5,8 +5,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from mutualformer.check_options import check_integer
 from mutualformer.errors import UserError
 from mutualformer.fusions import Fusion, MutualFormerBlock
+from mutualformer.fusions.matched import match_parameters
 from mutualformer.fusions.probe import probe_fusion
 
 
@@ -19,6 +21,7 @@ class TokenNetwork(nn.Module):
         num_labels: classes.
         fusion: builds a fusion, called with the token width.
         dim: token width C between the embeddings and the head.
+        fusion_parameters: how many the fusion is to have, as in :class:`MutualFormerNetwork`.
 
     Raises:
         UserError: a fusion is none; its options are outside their range.
@@ -36,11 +39,21 @@ class TokenNetwork(nn.Module):
         num_labels: int = 2,
         fusion: Callable[[int], Fusion] = MutualFormerBlock,
         dim: int = 64,
+        fusion_parameters: int | None = None,
     ) -> None:
         super().__init__()
+        widths = {"rgb_dim": rgb_dim, "depth_dim": depth_dim, "num_labels": num_labels}
+        for name, width in widths.items():
+            check_integer(name, width, 1)
         probe = probe_fusion(fusion, dim)
         self.modalities = tuple(probe.modalities)
-        self.settings: dict[str, Any] = {"fusion": probe.settings, "dim": dim}
+        self.settings: dict[str, Any] = {
+            "fusion": probe.settings,
+            "dim": dim,
+            "fusion_parameters": fusion_parameters,
+        }
+        if fusion_parameters is not None:
+            fusion = match_parameters(probe, dim, fusion_parameters)
         self.embed_rgb = nn.Conv2d(rgb_dim, dim, 1)
         self.embed_depth = nn.Conv2d(depth_dim, dim, 1)
         self.fusion = fusion(dim)

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
+from mutualformer.check_options import check_probability, is_number
 from mutualformer.errors import UserError
 from mutualformer.ops.affinity.row_block_affinity import RowBlockAffinity
 from mutualformer.ops.affinity.tensors import Pair
@@ -68,9 +69,9 @@ class CrossDiffusionOptions:
     dropout_p: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.epsilon < 1:
+        if not is_number(self.epsilon) or not 0 <= self.epsilon < 1:
             raise UserError(
-                f"epsilon is {self.epsilon}, expected 0 <= epsilon < 1 (0 turns the diffusion "
+                f"epsilon is {self.epsilon!r}, expected 0 <= epsilon < 1 (0 turns the diffusion "
                 "off; at 1 the recurrence has no limit)"
             )
         count = self.num_iterations
@@ -89,8 +90,7 @@ class CrossDiffusionOptions:
                 raise UserError(
                     f"{name} is {getattr(self, name)!r}, expected one of {', '.join(choices)}"
                 )
-        if not 0 <= self.dropout_p < 1:
-            raise UserError(f"dropout_p is {self.dropout_p}, expected 0 <= dropout_p < 1")
+        check_probability("dropout_p", self.dropout_p)
 
     def resolve(self, dtype: torch.dtype) -> "CrossDiffusionOptions":
         """Return the options with a number of steps and a backend, for tensors of this dtype.

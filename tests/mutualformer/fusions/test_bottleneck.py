@@ -76,7 +76,7 @@ def test_has_the_parameters_of_its_source(dim: int, layer: int) -> None:
     ("options", "words"),
     [
         ({"num_layers": 1}, "num_layers is 1, expected at least 2"),
-        ({"num_bottlenecks": 0}, "num_bottlenecks is 0, expected at least 1"),
+        ({"num_bottlenecks": 0}, "num_bottlenecks is 0, expected an integer >= 1"),
         ({"num_heads": 3}, "dim is 8 and num_heads is 3"),
         ({"mlp_ratio": 0}, "mlp_ratio is 0"),
         ({"dropout": 1.0}, "dropout is 1.0"),

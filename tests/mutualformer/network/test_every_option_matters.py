@@ -27,6 +27,7 @@ CHANGED: dict[str, Any] = {
     "decoder_dim": 64,
     "depth_channels": 3,
     "feed_back": True,
+    "fusion_parameters": 20_000,
 }
 
 
