@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from datamodules.files import write_atomically
 from lightning_modules.base_module import BaseModule
+from lightning_modules.callbacks.run_checkpoint import held_out_score
 from lightning_modules.runs.provenance import describe_environment
 from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.runs.score import Score
@@ -33,7 +34,8 @@ class ResultsWriter(Callback):
     an earlier one. A score that is not finite becomes null. ``git`` describes the working tree that
     this package lies in, and is null where there is none. ``data_digest`` changes with the names
     and the targets of a data set, in whatever order they come, so that scores on other data can be
-    told.
+    told. ``validation`` is the score on held-out training data that the tested checkpoint was kept
+    for, by which another setting of the training may be chosen.
 
     Attributes:
         path: the file; None until it is written.
@@ -45,6 +47,13 @@ class ResultsWriter(Callback):
         self.config: dict[str, Any] | None = None
         self._num_images: Counter[str] = Counter()
         self._digests: Counter[str] = Counter()
+        self._validation: dict[str, float] = {}
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Note what the checkpoint to be tested was chosen by."""
+        self._validation = held_out_score(checkpoint, trainer.ckpt_path or "")
 
     def on_test_start(self, trainer: Trainer, *_: Any) -> None:
         """Forget the images counted in an earlier run."""
@@ -81,6 +90,7 @@ class ResultsWriter(Callback):
             "remarks": [*getattr(pl_module.network, "remarks", ())],
             "seed": _seed(),
             "checkpoint": str(trainer.ckpt_path) if trainer.ckpt_path else None,
+            "validation": self._validation if trainer.ckpt_path else {},
             "config": self.config,
             **describe_environment(trainer.strategy.root_device, trainer.world_size),
             "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),

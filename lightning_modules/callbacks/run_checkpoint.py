@@ -1,5 +1,7 @@
 """Keep the best and the last checkpoint of a run."""
 
+import math
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from lightning_modules.lightning_internals import (
 )
 from lightning_modules.runs.completion import Ending, write_ending
 from lightning_modules.runs.run_folder import RunFolder
+from lightning_modules.runs.score import lower_is_better
 from mutualformer.errors import UserError
 
 HELD_OUT = "val/held_out"
@@ -108,9 +111,7 @@ class RunCheckpoint(ModelCheckpoint):
         if self.monitor == UNSETTLED:
             self.monitor = f"{HELD_OUT}/{scores[0].name}"
         if self.monitor is not None:
-            name = self.monitor.rpartition("/")[2]
-            lower_is_better = {x.name: not x.higher_is_better for x in scores}
-            lower = lower_is_better.get(name, name.endswith("loss"))
+            lower = lower_is_better(self.monitor, scores)
             self.mode = "min" if lower else "max"
             self.kth_value = torch.tensor(torch.inf if lower else -torch.inf)
         datamodule = getattr(trainer, "datamodule", None)
@@ -177,6 +178,18 @@ class RunCheckpoint(ModelCheckpoint):
             trainer.save_checkpoint(last)
             by = "by a signal" if stopped else f"in epoch {trainer.current_epoch}"
             rank_zero_info(f"Stopped {by}. {last} is written; the same command continues.")
+
+
+def held_out_score(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, float]:
+    """Return the score on held-out data that a best checkpoint was kept for, by its logged name.
+
+    The last checkpoint of a run, and one that no `RunCheckpoint` wrote, has none: nothing.
+    """
+    state = (checkpoint.get("callbacks") or {}).get("RunCheckpoint") or {}
+    kept = state.get("best_k_models") or {}
+    scores = {Path(saved).name: float(score) for saved, score in kept.items()}
+    score = scores.get(Path(path).name, math.nan)
+    return {state["monitor"]: score} if math.isfinite(score) else {}
 
 
 def _reason_of_end(trainer: Trainer) -> str:

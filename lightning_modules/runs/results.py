@@ -25,6 +25,7 @@ _KINDS: dict[str, type] = {
     "config": dict,
     "git": dict,
     "seed": int,
+    "validation": dict,
 }
 
 
@@ -47,6 +48,8 @@ class Results:
         remarks: what a table is to say of the network.
         seed: of the training; None if unknown.
         config: the resolved configuration; empty if unknown.
+        validation: the score on held-out training data that the tested checkpoint was chosen by, by
+            its logged name; empty if there is none, and in files of versions that did not write it.
         git: `{"commit": str, "dirty": bool}`; None outside a repository.
     """
 
@@ -59,6 +62,7 @@ class Results:
     remarks: tuple[str, ...]
     seed: int | None
     config: dict[str, Any]
+    validation: dict[str, float]
     git: dict[str, Any] | None
 
 
@@ -100,6 +104,7 @@ def read_results(path: Path) -> Results:
         remarks=tuple(content.get("remarks") or ()),
         seed=content.get("seed"),
         config=content.get("config") or {},
+        validation=content.get("validation") or {},
         git=content.get("git"),
     )
 
@@ -128,6 +133,9 @@ def _problem(content: Any) -> str | None:
         count = content["num_images"].get(dataset)
         if not isinstance(count, int) or isinstance(count, bool) or count < 1:
             return f"num_images of {dataset} is {count!r:.80}, expected an integer >= 1"
+    for name, value in (content.get("validation") or {}).items():
+        if not is_number(value):
+            return f"validation by {name} is {value!r:.80}, expected a number"
     return None
 
 

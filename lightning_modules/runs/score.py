@@ -112,6 +112,17 @@ def find_impossible(
     return None
 
 
+def lower_is_better(name: str, scores: Sequence[Score]) -> bool:
+    """Tell which side of a logged score is better: that of its description, or lower for a loss.
+
+    >>> lower_is_better("val/held_out/loss", []), lower_is_better("val/held_out/accuracy", [])
+    (True, False)
+    """
+    last = name.rpartition("/")[2]
+    described = {score.name: not score.higher_is_better for score in scores}
+    return described.get(last, last.endswith("loss"))
+
+
 def is_number(value: Any) -> bool:
     """Tell whether a value out of a file is a finite number.
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from lightning_modules.runs.score import SALIENCY_SCORES, Score
+from lightning_modules.tables.choice import choose_rows
 from lightning_modules.tables.planned_rows import PlannedRow
 from lightning_modules.tables.provenance import find_deviations, has_uncommitted_changes
 from lightning_modules.tables.runs import Run, read_runs
@@ -42,6 +43,13 @@ def build_table(file: TableFile, num_resamples: int) -> Table:
         ValueError: a data set of the definition is in no run and no publication.
     """
     runs, missing, problems = read_runs(file.rows)
+    chosen = None
+    if file.choice is not None:
+        chosen = choose_rows(file.choice, file.rows, runs)
+        notes_on_choice = (*file.notes, chosen.note)
+        place = None if file.reference is None else chosen.places[file.reference]
+        file = replace(file, rows=chosen.rows, reference=place, notes=notes_on_choice)
+        runs, problems = chosen.runs, problems + chosen.problems
     datasets = _datasets(file, runs)
     scores, more_problems = _scores(file, runs)
     problems += more_problems
@@ -60,6 +68,9 @@ def build_table(file: TableFile, num_resamples: int) -> Table:
         problems += more_problems
     rows = rank_columns(rows, columns, file.digits)
     rows, footnotes = _marked(file, rows, of_row, datasets)
+    if chosen is not None:
+        rows, on_choices = chosen.marked(rows)
+        footnotes += on_choices
     if any(cell.interval is not None for row in rows for cell in row.cells):
         assert file.reference is not None
         reference = rows[file.reference]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_modules.runs.yaml_text import read_yaml_mapping
+from lightning_modules.tables.choice import Choice, read_choice, without
 from lightning_modules.tables.planned_rows import (
     PlannedRow,
     label_of,
@@ -16,6 +17,7 @@ from lightning_modules.tables.planned_rows import (
 from mutualformer.errors import UserError
 
 _KEYS = {"title", "notes", "datasets", "metrics", "digits", "rows", "sweep", "reference", "plot"}
+_KEYS |= {"choose"}  # which of the rows of a sweep are shown
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class TableFile:
         reference: position of the row that the others are compared with, if any.
         plot: the varied parameter on the x axis, if any.
         fill_all: the command that makes all runs, if there is one.
+        choice: which of the rows are shown, if not all.
     """
 
     path: Path
@@ -47,6 +50,7 @@ class TableFile:
     reference: int | None
     plot: str | None
     fill_all: str | None
+    choice: Choice | None = None
 
 
 def read_table_file(
@@ -82,7 +86,10 @@ def read_table_file(
     digits = content.get("digits", 3)
     if type(digits) is not int or not 1 <= digits <= 6:
         raise UserError(f"{path}: digits is {digits!r}, expected an integer from 1 to 6")
+    choice = read_choice(path, content.get("choose"), rows)
     plot = content.get("plot")
+    if plot is not None and choice is not None:
+        raise UserError(f"{path}: plot and choose exclude each other: leave one of them out")
     if plot is not None and plot not in list(rows[0].values):
         raise UserError(f"{path}: plot is {plot!r}, {_expected_axes(rows)}")
     return TableFile(
@@ -94,9 +101,14 @@ def read_table_file(
         digits=digits,
         label_headings=headings,
         rows=rows,
-        reference=_find_reference(path, content.get("reference"), rows),
+        reference=_find_reference(
+            path,
+            content.get("reference"),
+            [without(row, choice.parameter) for row in rows] if choice else rows,
+        ),
         plot=plot,
         fill_all=fill_all,
+        choice=choice,
     )
 
 
@@ -148,7 +160,7 @@ def _find_reference(path: Path, reference: Any, rows: Sequence[PlannedRow]) -> i
             return position
     raise UserError(
         f"{path}: reference {', '.join(labels)} is not a row, expected one of "
-        f"{' | '.join(row.name for row in rows)}"
+        f"{' | '.join(dict.fromkeys(row.name for row in rows))}"
     )
 
 

@@ -21,8 +21,8 @@ each_file = pytest.mark.parametrize("path", ABLATIONS, ids=lambda path: path.ste
 
 def test_there_is_one_for_every_choice_in_the_fusion() -> None:
     assert [path.stem for path in ABLATIONS] == [
-        *("affinity", "epsilon", "feed_back", "fusion", "initial_affinity", "num_iterations"),
-        *("quick", "stages"),
+        *("affinity", "epsilon", "feed_back", "fusion", "fusion_matched", "fusion_tuned"),
+        *("initial_affinity", "num_iterations", "quick", "stages"),
     ]
 
 

@@ -1,13 +1,16 @@
 """The record written by ResultsWriter, and its table."""
 
 import json
+import math
 from datetime import datetime
 from importlib.metadata import version
 
 import pytest
+import torch
 from torch.utils.data import DataLoader
 
 from lightning_modules.callbacks import ResultsWriter
+from lightning_modules.callbacks.run_checkpoint import held_out_score
 from lightning_modules.runs import provenance
 from lightning_modules.runs.results import read_results
 from lightning_modules.runs.score import SALIENCY_SCORES
@@ -67,6 +70,21 @@ def test_checkpoint_is_named(tmp_path, trainer, module, loader):
     writer = ResultsWriter()
     trainer(writer).test(module, loader("A", 2), ckpt_path=tmp_path / "best.ckpt", verbose=False)
     assert json.loads(writer.path.read_text())["checkpoint"] == str(tmp_path / "best.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("tested", "score", "expected"),
+    [
+        ("moved/checkpoints/best.ckpt", torch.tensor(0.5), {"val/held_out/mae": 0.5}),
+        ("run/checkpoints/last.ckpt", torch.tensor(0.5), {}),
+        ("run/checkpoints/best.ckpt", torch.tensor(math.nan), {}),
+    ],
+)
+def test_the_held_out_score_is_that_of_the_checkpoint_itself(tested, score, expected):
+    state = {"monitor": "val/held_out/mae", "best_k_models": {"run/checkpoints/best.ckpt": score}}
+    checkpoint = {"callbacks": {"RunCheckpoint": state | {"current_score": torch.tensor(0.7)}}}
+    assert held_out_score(checkpoint, tested) == expected
+    assert held_out_score({"callbacks": {}}, tested) == held_out_score({}, tested) == {}
 
 
 def test_digest_follows_names_and_masks_but_not_their_order(trainer, module, loader):

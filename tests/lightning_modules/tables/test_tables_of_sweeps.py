@@ -1,5 +1,6 @@
 """Tables of a sweep: means, deviations, differences and their intervals."""
 
+import csv
 import statistics
 from pathlib import Path
 
@@ -135,6 +136,10 @@ def test_a_table_of_runs_that_were_really_trained(
     assert main(["fit", *options]) == main(["test", *options]) == 0
     rows = rows_of(tmp_path / "table.yaml")
     results = read_results(Path("seed_0/results.json"))
+    (metrics,) = Path("seed_0/logs").glob("*/metrics.csv")
+    logged = [row["val/held_out/s_measure"] for row in csv.DictReader(metrics.open())]
+    best = max(float(score) for score in logged if score)
+    assert results.validation == {"val/held_out/s_measure": pytest.approx(best, abs=1e-6)}
     for metric in ("mae", "s_measure"):
         actual = cell(rows, metric, Method="Tiny", dataset="synthetic")
         assert float(actual["value"]) == results.scores["synthetic"][metric]
