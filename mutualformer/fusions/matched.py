@@ -86,7 +86,7 @@ class WithFeedForward(Fusion):
         self.fusion = fusion
         self.norm = nn.LayerNorm(dim)
         self.feed_forward = FeedForward(dim, mlp_ratio)
-        for name in ("modalities", "rewrites_streams", "settings"):
+        for name in ("modalities", "rewrites_streams", "rewrites_in_paper", "settings"):
             object.__setattr__(self, name, getattr(fusion, name))  # of the class otherwise
 
     def forward(self, *streams: Any, **options: Any) -> Any:

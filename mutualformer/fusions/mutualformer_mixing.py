@@ -88,7 +88,8 @@ class MutualFormerMixing(nn.Module):
 
 def check_parts(without: Sequence[str]) -> None:
     """Raise ``UserError`` for parts that the block does not have."""
-    if isinstance(without, str) or set(without) - {*PARTS} or len(set(without)) < len(without):
+    parts = without if isinstance(without, Sequence) and not isinstance(without, str) else [None]
+    if any(part not in PARTS for part in parts) or len(set(parts)) < len(parts):
         raise UserError(
             f"without is {without!r}, expected a list of different parts, of {', '.join(PARTS)}"
         )

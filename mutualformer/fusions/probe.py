@@ -24,7 +24,9 @@ def probe_fusion(fusion: Callable[[int], Fusion], dim: int) -> Fusion:
         with torch.random.fork_rng(devices=[]):
             probe = fusion(dim)
     except UserError as error:
-        raise UserError(f"{error} (of the fusion {_name(fusion)})") from error
+        # In place, as whoever built the class for us may have noted the error already.
+        error.args = (f"{error} (of the fusion {_name(fusion)})",)
+        raise
     if not isinstance(probe, Fusion):
         raise UserError(
             f"fusion made a {type(probe).__qualname__}, expected a subclass of "

@@ -29,10 +29,11 @@ def check_shapes(images: Mapping[str, tuple[Tensor | None, int]]) -> dict[str, T
     if shapes != {name: (batch, channels, *size) for name, (_, channels) in images.items()}:
         found = " and ".join(f"{name} is {shapes.get(name)}" for name in images)
         expected = " and ".join(f"(B, {channels}, H, W)" for _, channels in images.values())
-        raise UserError(
-            f"{found}; expected {expected}: depth_channels of the network and of the data must be "
-            "the same"
-        )
+        remedy = "depth_channels of the network and of the data must be the same"
+        for name in images.keys() - given.keys():
+            other = "rgb" if name == "depth" else "depth"
+            remedy = f"the fusion reads {name}; one that does not is called {other}"
+        raise UserError(f"{found}; expected {expected}: {remedy}")
     return given
 
 

@@ -124,3 +124,26 @@ def test_what_cannot_be_plugged_in_is_one_line_before_anything_is_written(
     folder = f"--trainer.default_root_dir={tmp_path / 'run'}"
     assert words in error_of(capfd, "fit", f"--config={CONFIG}", folder, *options)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--model.network.fusion_parameters=10"], "is 10, but MutualFormerBlock of width 16 has"),
+        (
+            ["--model.network.fusion.name=cmx", "--model.network.fusion.num_heads=8"]
+            + ["--model.network.fusion_dim=20"],
+            "expected a num_heads that divides dim: 1, 2, 4, 5, 10, 20 (of the fusion cmx)",
+        ),
+        (
+            [*OWN_FUSION, "--model.network.fusion_parameters=20"],
+            "WeightedSum of width 16 has 32 with no FFN, expected at least 31",
+        ),
+    ],
+)
+def test_a_fusion_that_cannot_be_built_is_named(
+    options: list[str], words: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    options = [f"--trainer.default_root_dir={tmp_path / 'run'}", *options]
+    assert words in error_of(capfd, "fit", f"--config={CONFIG}", *options)
+    assert not (tmp_path / "run").exists()

@@ -31,6 +31,7 @@ BAD: dict[str, list[Any]] = {
     "initial_affinity": ["x", None],
     "affinity": ["x", None],
     "backend": ["x", None],
+    "without": ["f", ["x"], ["f", "f"], [3], [["f"]], 3, None, "x"],
 }
 OPTIONS = {name: read_fusion(name)(16).settings["init_args"] for name in FUSIONS}
 

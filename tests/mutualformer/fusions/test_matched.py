@@ -160,6 +160,28 @@ def test_a_network_of_one_size_is_saved_and_built_again(fusion: Any, tmp_path: A
         assert named == {"fusion", "norm", "feed_forward"}
 
 
+def test_streams_go_on_from_a_fusion_with_an_ffn_behind() -> None:
+    torch.manual_seed(0)
+    options: Any = {"fusion_dim": 32, "decoder_dim": 32, "feed_back": True}
+    fusion = partial(CMX, num_heads=4)
+    network = MutualFormerNetwork("resnet18", fusion=fusion, fusion_parameters=60_000, **options)
+    blocks = list(network.blocks.values())
+    assert all(isinstance(block, WithFeedForward) for block in blocks)
+    streams = torch.randn(2, 1, 6, 32)
+    _, *rewritten = blocks[0].eval()(*streams, (2, 3), return_streams=True)
+    _, *expected = blocks[0].fusion(*streams, (2, 3), return_streams=True)
+    torch.testing.assert_close(rewritten, expected, rtol=0, atol=0)
+    assert network.eval()(torch.rand(1, 3, 64, 64), torch.rand(1, 1, 64, 64)).shape[-1] == 64
+    with pytest.raises(ValueError, match="GatedSum rewrites no streams"):
+        MutualFormerNetwork("resnet18", fusion=GatedSum, fusion_parameters=60_000, **options)
+
+
+def test_a_block_without_its_ffn_is_followed_by_one() -> None:
+    fusion = matched(partial(MutualFormerBlock, num_heads=4, without=["feed_forward"]), 32, 60_000)
+    assert isinstance(fusion, WithFeedForward)
+    assert abs(count_parameters(fusion) - 60_000) < 300
+
+
 def test_a_network_on_tokens_has_the_option_too() -> None:
     network = TokenNetwork(fusion=CMX, dim=32, fusion_parameters=60_000)
     assert abs(count_parameters(network.fusion) - 60_000) < 3000
