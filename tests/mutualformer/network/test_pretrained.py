@@ -28,6 +28,7 @@ OPTIONS: dict[str, Any] = {
         MutualFormerBlock, num_heads=2, epsilon=0.3, num_iterations=math.inf
     ),
     "feed_back": True,
+    "fusion_parameters": 20_000,
     "fusion_strides": (32, 16),
     "fusion_dim": 16,
     "decoder_name": "segformer",
