@@ -5,7 +5,7 @@ import sys
 from argparse import Namespace
 from functools import partial
 
-from lightning_modules.cli import data_prepare
+from lightning_modules.cli import data_prepare, data_render
 from lightning_modules.cli.output import wide_console, write_output
 from lightning_modules.cli.parser import PlainParser, any_path, integer_of_at_least, path_ending_in
 from lightning_modules.report.escape import escape_terminal
@@ -139,4 +139,5 @@ _SUBCOMMANDS = {
     "list": (_run_list, "the public data sets that are known here"),
     "check": (_run_check, "what is wrong with the data sets below a folder"),
     "prepare": (data_prepare.run, "unpack the hub's Parquet files into folders, verified"),
+    "render": (data_render.run, "scenes whose salient objects need both modalities"),
 }

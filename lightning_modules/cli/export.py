@@ -1,13 +1,13 @@
 """`mutualformer export`: a trained network for inference."""
 
-from argparse import ArgumentTypeError, Namespace
+from argparse import Namespace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from datamodules.image_size import ImageSize, height_and_width
-from lightning_modules.cli.parser import PlainParser, any_path
+from datamodules.image_size import height_and_width
+from lightning_modules.cli.parser import PlainParser, any_path, image_size
 from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.runs.settings import one_spelling
 from mutualformer.errors import UserError, refused_setting
@@ -54,7 +54,7 @@ def _parse(arguments: list[str]) -> Namespace:
     )
     add(
         "--image-size",
-        type=_image_size,
+        type=image_size,
         metavar="N|H,W",
         help="of the images that the ONNX graph takes, in pixels: the side of a square, or height "
         "and width, as 352,480 (default: that of training)",
@@ -120,15 +120,6 @@ def _export(options: Namespace) -> None:
             f"ONNX: {height} × {width} pixels; logits differ from PyTorch's by at most "
             f"{config['onnx']['max_difference']:.1e}"
         )
-
-
-def _image_size(text: str) -> ImageSize:
-    sides = text.split(",")
-    if not all(side.isdecimal() for side in sides) or len(sides) > 2 or min(map(int, sides)) < 1:
-        raise ArgumentTypeError(
-            f"{text!r}, expected an integer >= 1, or two, as 352,480 (height, width)"
-        )
-    return int(text) if len(sides) == 1 else [int(side) for side in sides]
 
 
 def _describe_training(checkpoint: dict[str, Any], path: Path) -> dict[str, Any]:

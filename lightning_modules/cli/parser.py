@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+from datamodules.image_size import ImageSize
 from mutualformer.errors import UserError
 from mutualformer.typed_path import typed_path
 
@@ -36,6 +37,16 @@ def integer_of_at_least(least: int) -> Callable[[str], int]:
         return int(text)
 
     return convert
+
+
+def image_size(text: str) -> ImageSize:
+    """Convert, for `type=`, one number of pixels, or height and width as `352,480`."""
+    sides = text.split(",")
+    if not all(side.isdecimal() for side in sides) or len(sides) > 2 or min(map(int, sides)) < 1:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}, expected an integer >= 1, or two, as 352,480 (height, width)"
+        )
+    return int(text) if len(sides) == 1 else [int(side) for side in sides]
 
 
 def any_path(text: str) -> Path:
