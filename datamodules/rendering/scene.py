@@ -6,7 +6,7 @@
     plain object     no                               yes
 
 All regions of a scene are drawn alike (mesh, place, size, colour, pattern) and only then dealt
-their roles. A picture is painted on the ground as seen from the camera, shading and shadow included: in
+their roles. A picture is painted on the ground as seen from the camera, with shading and shadow: in
 RGB it looks as an object would, and in depth it is ground.
 """
 

@@ -33,17 +33,19 @@ def measure(
         distance: `(H, W)`, in metres.
         seen: number of the region at each pixel, −1 for the ground, `(H, W)`.
     """
-    dark, no_reading = _holes(rng, settings, seen)
+    # One stream each, so that a knob changes nothing but what it is for.
+    of_holes, of_colour, of_depth, of_shift = rng.spawn(4)
+    dark, no_reading = _holes(of_holes, settings, seen)
     colour = np.where(dark[..., None], _DARKNESS * colour, colour)
-    colour = colour + settings.noise * rng.standard_normal(colour.shape)
+    colour = colour + settings.noise * of_colour.standard_normal(colour.shape)
     rgb = (colour.clip(0, 1) * 255).round().astype(np.uint8)
 
     inverse = UNIT / distance
     if settings.noise > 0:
-        inverse = _noisy(rng, settings.noise, inverse)
+        inverse = _noisy(of_depth, settings.noise, inverse)
     depth = inverse.round().astype(np.uint16)
     depth[no_reading] = 0
-    return rgb, _displace(rng, settings.misalignment, depth)
+    return rgb, _displace(of_shift, settings.misalignment, depth)
 
 
 def _holes(

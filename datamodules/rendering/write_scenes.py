@@ -1,5 +1,6 @@
 """Rendered scenes as a folder that the data module for folders reads: whole, or not there."""
 
+import fcntl
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 from PIL import Image
 
 from datamodules.errors import DataError, check_at_least
@@ -59,27 +61,52 @@ def write_scenes(
     check_at_least(1, **{f"num_{split}": counts[split] for split in SPLITS})
     list_meshes("train")
     description = _describe(counts, settings)
+    folder = folder.resolve()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         _check_same(folder, description)
         _check_complete(folder, counts)
         return False
-    partial_folder = folder.absolute().with_name(f".{folder.absolute().name}.partial")
-    if partial_folder.exists():
-        _check_same(partial_folder, description)
+    partial_folder = folder.with_name(f".{folder.name}.partial")
+    if not partial_folder.exists():
+        write_atomically(partial_folder / SETTINGS_FILE, _to_bytes(description))
+    _check_same(partial_folder, description)
+    with _alone(partial_folder):
         remove_leftovers(partial_folder)
-    write_atomically(partial_folder / SETTINGS_FILE, _to_bytes(description))
+        _write_missing(partial_folder, counts, settings, num_workers, track)
+        os.replace(partial_folder, folder)
+    return True
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other processes out; the lock ends with the process."""
+    with (folder / SETTINGS_FILE).open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DataError(
+                f"{show(folder)}: another process renders into it, expected none: wait for it"
+            ) from error
+        yield
+
+
+def _write_missing(
+    folder: Path,
+    counts: dict[str, int],
+    settings: RenderSettings,
+    num_workers: int,
+    track: Track | None,
+) -> None:
     missing = [
         (split, index)
         for split in SPLITS
         for index in range(counts[split])
-        if not all(path.is_file() for path in _paths(partial_folder, split, index))
+        if not all(path.is_file() for path in _paths(folder, split, index))
     ]
     with _mapper(num_workers) as mapper:
-        results = mapper(partial(_write_scene, partial_folder, settings), missing)
+        results = mapper(partial(_write_scene, folder, settings), missing)
         for _ in track(results, len(missing)) if track else results:
             pass
-    os.replace(partial_folder, folder)
-    return True
 
 
 def _describe(counts: dict[str, int], settings: RenderSettings) -> dict[str, Any]:
@@ -134,10 +161,10 @@ def _paths(folder: Path, split: str, index: int) -> list[Path]:
 
 def _write_scene(folder: Path, settings: RenderSettings, scene: tuple[str, int]) -> None:
     rendered = render_scene(settings, *scene)
-    mask = rendered.salient.astype("uint8") * 255
-    images = (rendered.rgb, rendered.depth, mask)
-    for path, image in zip(_paths(folder, *scene), images, strict=True):
-        picture = Image.fromarray(image)
+    mask = rendered.salient.astype(np.uint8) * 255
+    pictures = [Image.fromarray(rendered.rgb), Image.fromarray(rendered.depth)]
+    pictures.append(Image.fromarray(mask))
+    for path, picture in zip(_paths(folder, *scene), pictures, strict=True):
         write_atomically(path, partial(picture.save, format="PNG"), durable=False)
 
 

@@ -2,6 +2,7 @@
 
 import os
 from argparse import ArgumentTypeError, Namespace
+from collections.abc import Iterable, Iterator
 
 from lightning_modules.cli.parser import PlainParser, any_path, image_size, integer_of_at_least
 
@@ -94,15 +95,13 @@ def _render(options: Namespace) -> None:
     }
     settings = RenderSettings(**knobs)
     counts = {split: getattr(options, f"num_{split}") for split in SPLITS}
+    # After the knobs are known to be good: it takes a second.
     from datamodules.rendering.write_scenes import write_scenes
 
-    with Progress(console=Console(stderr=True)) as progress:
-        written = write_scenes(
-            options.folder,
-            counts,
-            settings,
-            options.workers,
-            lambda scenes, total: progress.track(scenes, total, description="Rendering"),
-        )
+    def track(scenes: Iterable[None], total: int) -> Iterator[None]:
+        with Progress(console=Console(stderr=True)) as progress:
+            yield from progress.track(scenes, total, description="Rendering")
+
+    written = write_scenes(options.folder, counts, settings, options.workers, track)
     done = "written" if written else "there already"
     print(f"{options.folder}: {counts['train']} training and {counts['test']} test scenes {done}")

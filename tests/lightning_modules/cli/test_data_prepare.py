@@ -77,7 +77,7 @@ def test_mistakes_end_with_a_message_and_exit_code_2(source, tmp_path, capsys):
 def test_help_does_not_import_torch():
     code = (
         "import sys; from lightning_modules.main import main\n"
-        "for words in (['data'], ['data', 'prepare']):\n"
+        "for words in (['data'], ['data', 'prepare'], ['data', 'render']):\n"
         "    try:\n"
         "        main([*words, '--help'])\n"
         "    except SystemExit:\n"
