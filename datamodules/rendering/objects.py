@@ -49,7 +49,6 @@ def list_meshes(split: str) -> list[Path]:
     Raises:
         UserError: pybullet's data package has none.
     """
-    import_pybullet()
     import pybullet_data
 
     folder = Path(pybullet_data.getDataPath()) / "random_urdfs"

@@ -33,7 +33,7 @@ class RenderSettings:
     image_size: ImageSize = 128
     seed: int = 0
     num_distractors: int = 2
-    likeness: float = 0.4
+    likeness: float = 0.25
     gap: float = 0.5
     holes_rgb: float = 0.2
     holes_depth: float = 0.2

@@ -19,7 +19,7 @@ from PIL import Image
 from datamodules.errors import DataError, check_at_least
 from datamodules.files import remove_leftovers, write_atomically
 from datamodules.reading.dataset_folder import show
-from datamodules.rendering.objects import list_meshes
+from datamodules.rendering.objects import import_pybullet, list_meshes
 from datamodules.rendering.scene import render_scene
 from datamodules.rendering.settings import SPLITS, RenderSettings
 
@@ -59,6 +59,7 @@ def write_scenes(
             else.
     """
     check_at_least(1, **{f"num_{split}": counts[split] for split in SPLITS})
+    import_pybullet()
     list_meshes("train")
     description = _describe(counts, settings)
     folder = folder.resolve()
