@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float64]
 
 _NEAR, _FAR = 0.3, 12.0  # metres
-_FIELD_OF_VIEW = 40.0  # degrees, vertical
+_FIELD_OF_VIEW = 40.0  # degrees, across the larger side
 _LIGHT_DISTANCE = 8.0
 _LIGHT_VIEW = 34.0  # degrees
 _SHADOW_SIDE = 256
@@ -92,9 +92,12 @@ def take_picture(
     to_light = np.concatenate([world, np.ones((*distance.shape, 1))], axis=-1) @ light.view.T
     clip = to_light @ light.projection.T
     side = _SHADOW_SIDE
-    column = ((clip[..., 0] / clip[..., 3] + 1) / 2 * side).astype(int).clip(0, side - 1)
-    row = ((1 - clip[..., 1] / clip[..., 3]) / 2 * side).astype(int).clip(0, side - 1)
-    is_dark = -to_light[..., 2] > lit_distance[row, column] + _SHADOW_BIAS
+    column = ((clip[..., 0] / clip[..., 3] + 1) / 2 * side).astype(int)
+    row = ((1 - clip[..., 1] / clip[..., 3]) / 2 * side).astype(int)
+    # Objects lie within the map, and so do their shadows.
+    known = (row >= 0) & (row < side) & (column >= 0) & (column < side)
+    nearest = np.where(known, lit_distance[row * known, column * known], np.inf)
+    is_dark = -to_light[..., 2] > nearest + _SHADOW_BIAS
     return Picture(np.where(is_dark, _AMBIENT, colour), distance, world, body)
 
 
@@ -102,7 +105,10 @@ def _look(
     pybullet: ModuleType, eye: FloatArray, up: FloatArray, angle: float, size: tuple[int, int]
 ) -> View:
     view = pybullet.computeViewMatrix(eye, [0, 0, 0], up)
-    projection = pybullet.computeProjectionMatrixFOV(angle, size[1] / size[0], _NEAR, _FAR)
+    height, width = size
+    half = np.tan(np.radians(angle / 2)) * height / max(size)
+    vertical = 2 * np.degrees(np.arctan(half))
+    projection = pybullet.computeProjectionMatrixFOV(vertical, width / height, _NEAR, _FAR)
     # pybullet lists columns.
     return View(np.reshape(view, (4, 4)).T, np.reshape(projection, (4, 4)).T, size)
 
