@@ -19,11 +19,15 @@ def render(index=0, split="train", **knobs):
     return render_scene(RenderSettings(**{**IDEAL, **knobs}), split, index)
 
 
+def objects_of(scene):
+    return scene.salient | scene.pictures | scene.plain
+
+
 def above_ground(scene):
     """Return how far above the ground stored depth is; a plane is linear in inverse depth."""
     rows, columns = np.indices(scene.depth.shape)
     design = np.stack([rows, columns, np.ones_like(rows)], axis=-1).reshape(-1, 3).astype(float)
-    ground = ~(scene.salient | scene.pictures | scene.plain).ravel()
+    ground = ~objects_of(scene).ravel()
     values = scene.depth.ravel().astype(float)
     plane, *_ = np.linalg.lstsq(design[ground], values[ground], rcond=None)
     return (values - design @ plane).reshape(scene.depth.shape)
@@ -33,7 +37,7 @@ def above_ground(scene):
 def test_depth_shows_objects_and_no_pictures(index):
     scene = render(index)
     height = above_ground(scene)
-    ground = ~(scene.salient | scene.pictures | scene.plain)
+    ground = ~objects_of(scene)
     assert np.abs(height[ground | scene.pictures]).max() < 1.5  # rounding
     for objects in (scene.salient, scene.plain):
         assert np.mean(height[objects] > 30) > 0.9
@@ -49,7 +53,7 @@ def test_colour_shows_salient_objects_and_pictures_alone(index):
         colours = scene.rgb[where].astype(float)
         return colours / np.linalg.norm(colours, axis=1, keepdims=True)
 
-    ground = np.median(hue(~(scene.salient | scene.pictures | scene.plain)), axis=0)
+    ground = np.median(hue(~objects_of(scene)), axis=0)
     away = {
         name: np.linalg.norm(hue(getattr(scene, name)) - ground, axis=1)
         for name in ("salient", "pictures", "plain")
@@ -58,6 +62,13 @@ def test_colour_shows_salient_objects_and_pictures_alone(index):
     # A colour may be a lighter one of the same hue.
     coloured = np.concatenate([away["salient"], away["pictures"]])
     assert np.quantile(coloured, 0.75) > 0.15
+
+
+@pytest.mark.parametrize("size", [(32, 160), (160, 32)])
+def test_ground_fills_pictures_of_any_shape(size):
+    scene = render(image_size=size)
+    assert scene.depth.min() > UNIT / 7
+    assert np.abs(above_ground(scene)[~objects_of(scene)]).max() < 1.5
 
 
 def test_same_arguments_same_scene_and_others_another():
@@ -71,10 +82,6 @@ def test_no_object_is_for_training_and_testing():
     train, test = list_meshes("train"), list_meshes("test")
     assert (len(train), len(test)) == (800, 200)
     assert not set(train) & set(test)
-
-
-def objects_of(scene):
-    return scene.salient | scene.pictures | scene.plain
 
 
 def test_holes_are_shares_of_every_region_and_never_meet():
