@@ -2,7 +2,9 @@
 
 import fcntl
 import json
+import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -174,9 +176,22 @@ def _mapper(num_workers: int) -> Iterator[Callable[..., Iterable[None]]]:
     if num_workers == 0:
         yield map
         return
-    # One thread each: workers are the parallelism.
-    executor = ProcessPoolExecutor(num_workers, initializer=cv2.setNumThreads, initargs=(1,))
+    executor = ProcessPoolExecutor(num_workers, initializer=_begin_worker)
     try:
         yield partial(executor.map, chunksize=4)
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+def _begin_worker() -> None:
+    # One thread each: workers are the parallelism.
+    cv2.setNumThreads(1)
+    # A killed command must not leave workers behind, which wait for ever and keep its lock.
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
