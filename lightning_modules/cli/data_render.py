@@ -37,7 +37,7 @@ def run(arguments: list[str]) -> int:
     add("folder", type=any_path, metavar="FOLDER")
     count, any_count = integer_of_at_least(1), integer_of_at_least(0)
     shown = "(default: %(default)s)"
-    add("--num-train", type=count, default=1000, metavar="N", help=f"training scenes {shown}")
+    add("--num-train", type=count, default=800, metavar="N", help=f"training scenes {shown}")
     add("--num-test", type=count, default=200, metavar="N", help=f"test scenes {shown}")
     add(
         "--image-size",

@@ -2,6 +2,10 @@
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -104,6 +108,28 @@ def test_two_at_once_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_write_scene", again)
     with pytest.raises(InterruptedError):
         write_scenes(tmp_path / "rendered", COUNTS, SETTINGS)
+
+
+def test_a_killed_rendering_leaves_no_worker_that_keeps_it_locked(tmp_path):
+    counts, settings = {"train": 16, "test": 1}, RenderSettings(image_size=32)
+    program = (
+        "import pathlib; from datamodules.rendering.write_scenes import *\n"
+        f"folder = pathlib.Path({str(tmp_path / 'rendered')!r})\n"
+        f"write_scenes(folder, {counts}, RenderSettings(image_size=32), num_workers=2)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program])
+    while process.poll() is None and not list(tmp_path.rglob("*.png")):
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() in (-signal.SIGKILL, 0)
+    for attempt in range(100):
+        try:
+            write_scenes(tmp_path / "rendered", counts, settings)
+            break
+        except UserError:
+            assert attempt < 99
+            time.sleep(0.1)
+    assert len(contents(tmp_path / "rendered")) == 3 * 17 + 1
 
 
 def test_an_empty_folder_is_filled(tmp_path):
