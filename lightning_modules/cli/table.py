@@ -64,6 +64,12 @@ def _parse(arguments: list[str]) -> Namespace:
         help="of the sweep's trials, in the commands of missing runs, instead of its own; repeat",
     )
     add(
+        "--keep",
+        action="store_true",
+        help="write what this table needs of its runs to results/NAME.jsonl beside the folder of "
+        "FILE, as part of the repository, from where it is read where the runs are not",
+    )
+    add(
         "--resamples",
         type=integer_of_at_least(100),
         default=2000,
@@ -80,18 +86,26 @@ def _make(options: Namespace) -> bool:
     from lightning_modules.report.table_figure import draw_figure
     from lightning_modules.tables.build_table import build_table
     from lightning_modules.tables.cost_columns import add_costs
+    from lightning_modules.tables.kept_results import keep_results, kept_path, read_kept
+    from lightning_modules.tables.runs import read_runs
     from lightning_modules.tables.table_file import read_table_file
 
     file = read_table_file(options.file, folder=options.folder, configs=options.config)
     if options.plot and file.plot is None:
         raise UserError(f"{file.path} has no plot: NAME, expected the varied parameter to draw")
+    if options.keep and (options.folder or options.config):
+        raise UserError("--keep is of the sweep as it is defined: leave out --folder and --config")
     scores = build_table(file, options.resamples)
-    table = add_costs(scores, file.rows)
+    table = add_costs(scores)
     # Everything is made before anything is written.
     outputs = [(path, RENDERERS[path.suffix](table).encode()) for path in options.output]
     outputs += [(path, draw_figure(file, scores, path.suffix)) for path in options.plot]
+    kept = kept_path(file.path)
     # Before anything is printed: a pager that is left early ends the command.
     with unwritable_is_a_mistake():
+        if options.keep:
+            runs, *_ = read_runs(file.rows, read_kept(kept))
+            count = keep_results(kept, file.title, runs)
         for path, content in outputs:
             write_atomically(path, content)
     if options.format == "terminal":
@@ -100,6 +114,8 @@ def _make(options: Namespace) -> bool:
         print(RENDERERS[_SUFFIXES[options.format]](table), end="")
     for path, _ in outputs:
         print(f"Wrote {path}", file=sys.stderr)
+    if options.keep:
+        print(f"Wrote {kept}: the results of {count} runs", file=sys.stderr)
     if table.problems and options.format == "terminal":
         print("error: results are damaged or incomplete, see above", file=sys.stderr)
     elif table.problems:

@@ -142,14 +142,16 @@ def _caption(table: Table) -> str:
         seeds = max(cell.num_seeds for cell in cells)
         fewer = any(0 < cell.num_seeds < seeds for cell in cells)
         count = f"{'up to ' if fewer else ''}{seeds}"
-        parts.append(f"Mean of {count} seeds; bars: ± 1 standard deviation.")
+        over_seeds = any(cell.half_width is not None for cell in cells)
+        bars = "95 % interval (Student's t)" if over_seeds else "± 1 standard deviation"
+        parts.append(f"Mean of {count} seeds; bars: {bars}.")
     return " ".join(parts)
 
 
 def _draw_line(panel: "Axes", points: Sequence[tuple[float, Cell, bool]], number: int) -> None:
     line_style = style(number)
     known = [
-        (x, cell.value, cell.std, infinite)
+        (x, cell.value, cell.spread, infinite)
         for x, cell, infinite in points
         if cell.value is not None
     ]

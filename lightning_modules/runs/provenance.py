@@ -1,12 +1,12 @@
 """Say what a result came from: the code, the packages, the machine."""
 
 import platform
-import subprocess
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import torch
+
+from lightning_modules.runs.git import git_output
 
 PACKAGES = ("mutualformer", "torch", "lightning")
 
@@ -28,8 +28,8 @@ def describe_environment(device: torch.device, num_processes: int) -> dict[str, 
 
 def git_state() -> dict[str, Any] | None:
     """Return the commit, and whether tracked files differ from it; None outside a repository."""
-    commit = _git("rev-parse", "HEAD")
-    changes = _git("status", "--porcelain", "--untracked-files=no")
+    commit = git_output("rev-parse", "HEAD")
+    changes = git_output("status", "--porcelain", "--untracked-files=no")
     if commit is None or changes is None:
         return None
     return {"commit": commit.decode().strip(), "dirty": bool(changes.strip())}
@@ -37,7 +37,7 @@ def git_state() -> dict[str, Any] | None:
 
 def git_changes() -> bytes | None:
     """Return how tracked files differ from the commit, for `git apply`; None if they do not."""
-    return _git("diff", "HEAD", "--binary", "--no-color", "--no-ext-diff") or None
+    return git_output("diff", "HEAD", "--binary", "--no-color", "--no-ext-diff") or None
 
 
 def package_version(package: str) -> str | None:
@@ -56,14 +56,3 @@ def device_name(device: torch.device) -> str:
     """
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     return f"{device.type} ({name})"
-
-
-def _git(*arguments: str) -> bytes | None:
-    command = ["git", *arguments]
-    folder = Path(__file__).parent
-    try:
-        return subprocess.run(
-            command, cwd=folder, capture_output=True, check=True, timeout=10
-        ).stdout
-    except (OSError, subprocess.SubprocessError):
-        return None

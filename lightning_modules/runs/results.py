@@ -83,6 +83,15 @@ def read_results(path: Path) -> Results:
         raise ResultsError(
             f"{path} is damaged ({error}); run mutualformer test again, or delete it"
         ) from error
+    return parse_results(path, content)
+
+
+def parse_results(path: Path, content: Any) -> Results:
+    """Check what a results file holds.
+
+    Raises:
+        ResultsError: it is no results file, or holds values that are no scores.
+    """
     problem = _problem(content)
     descriptions = SALIENCY_SCORES
     if not problem and "score_descriptions" in content:

@@ -6,24 +6,23 @@ from dataclasses import replace
 
 from lightning_modules.runs.score import SALIENCY_SCORES, Score
 from lightning_modules.tables.choice import choose_rows
+from lightning_modules.tables.footnotes import mark_rows, note_on_stale
+from lightning_modules.tables.kept_results import kept_path, read_kept
 from lightning_modules.tables.planned_rows import PlannedRow
-from lightning_modules.tables.provenance import find_deviations, has_uncommitted_changes
+from lightning_modules.tables.provenance import has_uncommitted_changes
 from lightning_modules.tables.runs import Run, read_runs
-from lightning_modules.tables.table import (
-    PUBLISHED_MARKS,
-    Cell,
-    Column,
-    Interval,
-    Row,
-    Table,
-    letter_mark,
-    rank_columns,
+from lightning_modules.tables.seed_intervals import (
+    ON_SEED_DIFFERENCES,
+    compare_over_seeds,
+    half_width,
 )
+from lightning_modules.tables.table import Cell, Column, Interval, Row, Table, rank_columns
 from lightning_modules.tables.table_file import TableFile
 from mutualformer.errors import UserError
 
 _NOTHING_YET = "no results yet"
 _REFERENCE = "ref"
+_DEVIATION = "sample standard deviation"
 _ON_DIFFERENCES = (
     "Second line of a cell: difference to this row, and its 95 % interval by paired bootstrap; "
     "{num_resamples} resamples of the test images, the same for all rows and seeds, each seed "
@@ -42,7 +41,7 @@ def build_table(file: TableFile, num_resamples: int) -> Table:
     Raises:
         ValueError: a data set of the definition is in no run and no publication.
     """
-    runs, missing, problems = read_runs(file.rows)
+    runs, missing, problems = read_runs(file.rows, read_kept(kept_path(file.path)))
     chosen = None
     if file.choice is not None:
         chosen = choose_rows(file.choice, file.rows, runs)
@@ -56,18 +55,21 @@ def build_table(file: TableFile, num_resamples: int) -> Table:
     columns = tuple((dataset, score) for dataset in datasets for score in scores)
     of_row = [[run for run in runs if run.row == position] for position in range(len(file.rows))]
     rows = [
-        Row(planned.labels, _cells(planned, made, columns), published=not planned.runs)
+        Row(planned.labels, _cells(file, planned, made, columns), published=not planned.runs)
         for planned, made in zip(file.rows, of_row, strict=True)
     ]
     for run in runs:
         problems += _gaps(file.rows[run.row], run, columns)
     notes = [*file.notes, *_notes_on_numbers(file, rows)]
     if file.reference is not None and of_row[file.reference]:
-        rows, more_notes, more_problems = _compared(file, rows, of_row, columns, num_resamples)
-        notes += more_notes
-        problems += more_problems
+        if file.over_seeds:
+            rows = compare_over_seeds(rows, of_row, columns, file.reference)
+        else:
+            rows, more_notes, more_problems = _compared(file, rows, of_row, columns, num_resamples)
+            notes += more_notes
+            problems += more_problems
     rows = rank_columns(rows, columns, file.digits)
-    rows, footnotes = _marked(file, rows, of_row, datasets)
+    rows, footnotes = mark_rows(file, rows, of_row, datasets)
     if chosen is not None:
         rows, on_choices = chosen.marked(rows)
         footnotes += on_choices
@@ -75,7 +77,8 @@ def build_table(file: TableFile, num_resamples: int) -> Table:
         assert file.reference is not None
         reference = rows[file.reference]
         rows[file.reference] = replace(reference, marks=(*reference.marks, _REFERENCE))
-        footnotes.append((_REFERENCE, _ON_DIFFERENCES.format(num_resamples=num_resamples)))
+        text = ON_SEED_DIFFERENCES if file.over_seeds else _ON_DIFFERENCES
+        footnotes.append((_REFERENCE, text.format(num_resamples=num_resamples)))
     return Table(
         title=file.title,
         label_headings=file.label_headings,
@@ -87,6 +90,7 @@ def build_table(file: TableFile, num_resamples: int) -> Table:
         problems=tuple(problems),
         missing=tuple(missing),
         fill_all=file.fill_all,
+        planned=file.rows,
     )
 
 
@@ -126,6 +130,7 @@ def _scores(file: TableFile, runs: Sequence[Run]) -> tuple[list[Score], list[str
 
 
 def _cells(
+    file: TableFile,
     planned: PlannedRow,
     runs: Sequence[Run],
     columns: Sequence[Column],
@@ -140,6 +145,7 @@ def _cells(
             Cell(
                 value=statistics.fmean(known) if known else None,
                 std=statistics.stdev(known) if len(known) > 1 else None,
+                half_width=half_width(known) if file.over_seeds else None,
                 num_seeds=len(known),
                 all_seeds=len(known) == len(planned.runs),
             )
@@ -214,7 +220,8 @@ def _notes_on_numbers(file: TableFile, rows: Sequence[Row]) -> list[str]:
     if any(cell.std is not None for cell in cells):
         seeds = {tuple(run.seed for run in row.runs) for row in file.rows if row.runs}
         which = f" {', '.join(map(str, seeds.pop()))}" if len(seeds) == 1 else ""
-        notes.append(f"Mean ± sample standard deviation over the seeds{which} of the training.")
+        spread = "half of the 95 % interval (Student's t)" if file.over_seeds else _DEVIATION
+        notes.append(f"Mean ± {spread} over the seeds{which} of the training.")
     if any(cell.value is not None and not cell.all_seeds for cell in cells):
         notes.append("n: seeds with results, where some are missing.")
     return notes
@@ -234,58 +241,12 @@ def _notes_on_runs(runs: Sequence[Run], datasets: Sequence[str]) -> list[str]:
         code += " with uncommitted changes"
     return [
         f"Runs: {code}; test images: {images}.",
+        *_note_on_kept(runs),
+        *note_on_stale(runs),
         *(f"Scores of runs: {text}." for text in dict.fromkeys(r.results.protocol for r in runs)),
     ]
 
 
-def _marked(
-    file: TableFile,
-    rows: Sequence[Row],
-    of_row: Sequence[Sequence[Run]],
-    datasets: Sequence[str],
-) -> tuple[list[Row], list[tuple[str, str]]]:
-    """Mark rows that are published or made otherwise than the rest; return footnotes too."""
-    sources = list(dict.fromkeys(row.source for row in file.rows if row.source))
-    published = [
-        (PUBLISHED_MARKS[index % len(PUBLISHED_MARKS)], f"Published, not recomputed here: {source}")
-        for index, source in enumerate(sources)
-    ]
-    # The reference counts as usual where no value is more frequent than another.
-    order = sorted(range(len(rows)), key=lambda position: position != file.reference)
-    runs = [run for position in order for run in of_row[position]]
-    deviations = find_deviations(runs, datasets, settings_per_row=file.fill_all is None)
-    by_row: dict[int, dict[str, list[Run]]] = {}
-    for run, texts in zip(runs, deviations, strict=True):
-        for text in texts:
-            by_row.setdefault(run.row, {}).setdefault(text, []).append(run)
-    letters: dict[str, str] = {}
-    marked = []
-    for position, row in enumerate(rows):
-        if row.published:
-            mark, text = published[sources.index(file.rows[position].source)]
-            marked.append(replace(row, marks=(mark,), notes=(text,)))
-            continue
-        texts = _remarks(of_row[position])
-        if position in by_row:
-            deviations_of_row = (
-                _of_seeds(text, some, of_row[position]) for text, some in by_row[position].items()
-            )
-            texts.append("Made otherwise than its neighbours: " + "; ".join(deviations_of_row))
-        marks = [letters.setdefault(text, letter_mark(len(letters))) for text in texts]
-        marked.append(replace(row, marks=tuple(marks), notes=tuple(texts)))
-    return marked, published + [(letter, text) for text, letter in letters.items()]
-
-
-def _remarks(runs: Sequence[Run]) -> list[str]:
-    """Return what the networks of a row have to say, each once."""
-    by_remark: dict[str, list[Run]] = {}
-    for run in runs:
-        for remark in run.results.remarks:
-            by_remark.setdefault(f"{remark[:1].upper()}{remark[1:]}", []).append(run)
-    return [_of_seeds(remark, some, runs) for remark, some in by_remark.items()]
-
-
-def _of_seeds(text: str, some: Sequence[Run], everyone: Sequence[Run]) -> str:
-    if len(some) == len(everyone):
-        return text
-    return f"{text} (seed {', '.join(str(run.planned.seed) for run in some)})"
+def _note_on_kept(runs: Sequence[Run]) -> list[str]:
+    kept = [run for run in runs if run.is_kept]
+    return [f"{len(kept)} of {len(runs)} runs: {kept[0].results.path}."] if kept else []

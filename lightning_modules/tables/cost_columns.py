@@ -16,7 +16,7 @@ from lightning_modules.tables.table import Table, letter_mark
 _MOST_FOLDERS = 6
 
 
-def add_costs(table: Table, planned: Sequence[PlannedRow]) -> Table:
+def add_costs(table: Table) -> Table:
     """Return the table with columns of costs, if a run has been measured; otherwise say how to.
 
     The cost of a row is that of its first run that has one. A row is marked whose runs differ in
@@ -25,11 +25,10 @@ def add_costs(table: Table, planned: Sequence[PlannedRow]) -> Table:
 
     Args:
         table: as `build_table` made it.
-        planned: its rows, before any results were read.
     """
     of_row: list[list[Cost]] = []
     problems = []
-    for plan in planned:
+    for plan in table.planned:
         costs = []
         for run in plan.runs:
             try:
@@ -40,7 +39,7 @@ def add_costs(table: Table, planned: Sequence[PlannedRow]) -> Table:
                 problems.append(f"{plan.name}: {error}")
         of_row.append(costs)
     if not any(of_row):
-        folders = [run.folder for plan in planned for run in plan.runs]
+        folders = [run.folder for plan in table.planned for run in plan.runs]
         tested = [folder for folder in folders if RunFolder(folder).results.exists()]
         note = (f"No costs yet; to measure them: {_command(tested)}",) if tested else ()
         return replace(table, notes=table.notes + note, problems=(*table.problems, *problems))
@@ -49,7 +48,7 @@ def add_costs(table: Table, planned: Sequence[PlannedRow]) -> Table:
     letters: dict[str, str] = {}
     num_letters = sum(mark.isascii() and len(mark) < 3 for mark, _ in table.footnotes)
     rows = []
-    for scored, plan, costs in zip(table.rows, planned, of_row, strict=True):
+    for scored, plan, costs in zip(table.rows, table.planned, of_row, strict=True):
         cells = cost_cells(next(iter(costs), None), len(costs))
         row = replace(scored, cells=scored.cells + cells)
         if costs and (different := _differences(plan, costs, usual)):

@@ -1,6 +1,6 @@
 """Read the results of the runs that a table needs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lightning_modules.runs.results import Results, ResultsError, read_results
@@ -17,19 +17,28 @@ class Run:
         row: position of its row in the table.
         planned: the run that the table asked for.
         results: what its test wrote.
+        is_kept: the results are those of the repository, as the run itself is not here.
     """
 
     row: int
     planned: PlannedRun
     results: Results
+    is_kept: bool = False
 
     def score(self, dataset: str, metric: str) -> float | None:
         """Return a score by the names of the results file; None if it is not there."""
         return self.results.scores.get(dataset, {}).get(metric)
 
 
-def read_runs(rows: Sequence[PlannedRow]) -> tuple[list[Run], list[MissingRun], list[str]]:
+def read_runs(
+    rows: Sequence[PlannedRow], kept: Mapping[str, Results]
+) -> tuple[list[Run], list[MissingRun], list[str]]:
     """Read what is there.
+
+    Args:
+        rows: of the table.
+        kept: results that are part of the repository, by the folder of their run; they take the
+            place of a run that is not here.
 
     Returns:
         The runs with results, those still to be made, and what is wrong with damaged ones, which
@@ -45,7 +54,11 @@ def read_runs(rows: Sequence[PlannedRow]) -> tuple[list[Run], list[MissingRun], 
             try:
                 runs.append(Run(position, planned, read_results(folder.results)))
             except FileNotFoundError:
-                missing.append(MissingRun(what, planned.command, _failure(folder)))
+                failure = _failure(folder)
+                if not failure and (shipped := kept.get(planned.folder.as_posix())):
+                    runs.append(Run(position, planned, shipped, is_kept=True))
+                    continue
+                missing.append(MissingRun(what, planned.command, failure))
             except ResultsError as error:
                 problems.append(f"{what}: {error}")
                 missing.append(MissingRun(what, planned.command, "its results are damaged"))

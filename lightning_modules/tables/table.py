@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from string import ascii_lowercase
 
 from lightning_modules.runs.score import Score
+from lightning_modules.tables.planned_rows import PlannedRow
 
 Column = tuple[str, Score]  # data set and score
 MISSING = "–"
@@ -39,6 +40,7 @@ class Cell:
         all_seeds: the row has no further seed.
         interval: difference to the reference row; None for that row, or without one.
         rank: 1 for the best of the column, 2 for the second best, else 0.
+        half_width: half of the 95 % interval of the mean over seeds, where the table asks for it.
         shown: text in the place of `value`, for numbers that are no scores.
     """
 
@@ -48,17 +50,23 @@ class Cell:
     all_seeds: bool = True
     interval: Interval | None = None
     rank: int = 0
+    half_width: float | None = None
     shown: str = ""
 
+    @property
+    def spread(self) -> float | None:
+        """What stands behind ±."""
+        return self.std if self.half_width is None else self.half_width
+
     def text(self, digits: int) -> str:
-        """Return mean and deviation, `.978 ± .002`; with the number of seeds if some lack."""
+        """Return mean and spread, `.978 ± .002`; with the number of seeds if some lack."""
         if self.value is None:
             return MISSING
         if self.shown:
             return self.shown
         text = decimal(self.value, digits)
-        if self.std is not None:
-            text += f" ± {decimal(self.std, digits)}"
+        if self.spread is not None:
+            text += f" ± {decimal(self.spread, digits)}"
         return text if self.all_seeds else f"{text} (n={self.num_seeds})"
 
     def difference_text(self, digits: int) -> str:
@@ -125,6 +133,7 @@ class Table:
         missing: runs still to be made.
         fill_all: one command that makes them all, if there is one.
         headings: what heads each column, instead of the names of the scores.
+        planned: the rows before any results were read.
     """
 
     title: str
@@ -138,6 +147,7 @@ class Table:
     missing: tuple[MissingRun, ...] = ()
     fill_all: str | None = None
     headings: tuple[str, ...] = ()
+    planned: tuple[PlannedRow, ...] = ()
 
     def heading(self, column: int) -> str:
         """Return what heads a column: by default its score, with an arrow to the better side."""

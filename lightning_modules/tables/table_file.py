@@ -17,7 +17,7 @@ from lightning_modules.tables.planned_rows import (
 from mutualformer.errors import UserError
 
 _KEYS = {"title", "notes", "datasets", "metrics", "digits", "rows", "sweep", "reference", "plot"}
-_KEYS |= {"choose"}  # which of the rows of a sweep are shown
+_KEYS |= {"choose", "intervals"}
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class TableFile:
         plot: the varied parameter on the x axis, if any.
         fill_all: the command that makes all runs, if there is one.
         choice: which of the rows are shown, if not all.
+        over_seeds: intervals are over the seeds of the training, not over the test images.
     """
 
     path: Path
@@ -51,6 +52,7 @@ class TableFile:
     plot: str | None
     fill_all: str | None
     choice: Choice | None = None
+    over_seeds: bool = False
 
 
 def read_table_file(
@@ -92,6 +94,9 @@ def read_table_file(
         raise UserError(f"{path}: plot and choose exclude each other: leave one of them out")
     if plot is not None and plot not in list(rows[0].values):
         raise UserError(f"{path}: plot is {plot!r}, {_expected_axes(rows)}")
+    intervals = content.get("intervals", "images")
+    if intervals not in ("images", "seeds"):
+        raise UserError(f"{path}: intervals is {intervals!r}, expected images or seeds")
     return TableFile(
         path=path,
         title=one_line(path, "title", content.get("title")),
@@ -109,6 +114,7 @@ def read_table_file(
         plot=plot,
         fill_all=fill_all,
         choice=choice,
+        over_seeds=intervals == "seeds",
     )
 
 

@@ -7,7 +7,7 @@ from lightning_modules.report.escape import escape_csv
 from lightning_modules.tables.table import Cell, Table
 
 _COLUMNS = [
-    *("dataset", "metric", "value", "std", "num_seeds"),
+    *("dataset", "metric", "value", "std", "half_width", "num_seeds"),
     *("difference", "difference_low", "difference_high", "published", "note"),
 ]
 
@@ -24,7 +24,7 @@ def render_csv(table: Table) -> str:
             numbers = ["" if number is None else repr(number) for number in _numbers(cell)]
             published = "yes" if row.published else "no"
             seeds = "" if row.published else cell.num_seeds
-            cells = [escape_csv(dataset), score.name, *numbers[:2], seeds, *numbers[2:]]
+            cells = [escape_csv(dataset), score.name, *numbers[:3], seeds, *numbers[3:]]
             writer.writerow([*labels, *cells, published, note])
     return text.getvalue()
 
@@ -32,4 +32,4 @@ def render_csv(table: Table) -> str:
 def _numbers(cell: Cell) -> list[float | None]:
     interval = cell.interval
     ends = [None] * 3 if interval is None else [interval.difference, interval.low, interval.high]
-    return [cell.value, cell.std, *ends]
+    return [cell.value, cell.std, cell.half_width, *ends]

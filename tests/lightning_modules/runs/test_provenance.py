@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from lightning_modules.runs import git as asked
 from lightning_modules.runs import provenance
 
 
@@ -22,7 +23,7 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "package").mkdir(parents=True)
     source = folder / "package" / "provenance.py"
     source.write_text("first\n")
-    monkeypatch.setattr(provenance, "__file__", str(source))
+    monkeypatch.setattr(asked, "__file__", str(source))
     git(folder, "init", "-q")
     git(folder, "add", ".")
     git(folder, "commit", "-q", "-m", "first")
@@ -47,6 +48,6 @@ def test_the_patch_brings_the_changes_back(source: Path, tmp_path: Path) -> None
 
 
 def test_outside_a_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
+    monkeypatch.setattr(asked, "__file__", str(tmp_path / "provenance.py"))
     assert provenance.git_state() is None
     assert provenance.git_changes() is None
