@@ -1,5 +1,6 @@
 """What Lightning takes without a word as settings of the trainer, and what a run does not bear."""
 
+import os
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
@@ -15,6 +16,7 @@ from lightning.pytorch.callbacks import (
     StochasticWeightAveraging,
 )
 from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.plugins.environments import LightningEnvironment
 
 from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.tracking import WandbRunLogger
@@ -102,12 +104,25 @@ def check_trainer(trainer: Trainer, settings: Mapping[str, Any]) -> None:
             "trainer.sync_batchnorm is true, expected false on CPUs: torch synchronises batch "
             "normalisation between GPUs only"
         )
+    if trainer.num_nodes > 1 and _is_alone(trainer):
+        raise UserError(
+            f"trainer.num_nodes is {trainer.num_nodes}, but nothing says where the other machines "
+            "are, and this one would wait for them for ever: start it on all of them (srun, "
+            "torchrun, or MASTER_ADDR and NODE_RANK), or give --trainer.num_nodes=1, which a saved "
+            "config.yaml needs on one machine"
+        )
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         for unfit, reason in _UNFIT_CALLBACKS.items():
             if isinstance(callback, unfit):
                 raise UserError(
                     f"trainer.callbacks has {type(callback).__name__}, expected others: {reason}"
                 )
+
+
+def _is_alone(trainer: Trainer) -> bool:
+    """Return whether no launcher has told this process of other machines."""
+    environment = getattr(trainer.strategy, "cluster_environment", None)
+    return type(environment) is LightningEnvironment and "MASTER_ADDR" not in os.environ
 
 
 def loggers_for(settings: Mapping[str, Any], command: str) -> list[Logger]:

@@ -129,8 +129,19 @@ def read_sweep(
         description=str(content.get("description") or ""),
         axes=axes,
         folder=folder or named_folder,
-        configs=tuple(configs or named_configs),
+        configs=tuple(configs or (_from_anywhere(path, config) for config in named_configs)),
     )
+
+
+def _from_anywhere(path: Path, config: Path) -> Path:
+    """Return where a sweep's configuration is: here, or as seen from a folder above the sweep.
+
+    So that `mutualformer sweep /project/experiments/NAME.yaml` runs from another directory.
+    """
+    if config.is_absolute() or config.is_file():
+        return config
+    folders = path.resolve().parents
+    return next((x / config for x in folders if (x / config).is_file()), config)
 
 
 def _values(path: Path, name: Any, given: Any) -> list[Any]:

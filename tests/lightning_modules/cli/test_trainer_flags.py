@@ -120,6 +120,7 @@ REFUSED: dict[str, dict[str, str]] = {
     "reload_dataloaders_every_n_epochs": {"-1": "reload_dataloaders_every_n_epochs is -1"},
     "max_epochs": {"-2": "max_epochs is -2"},
     "max_steps": {"-2": "max_steps is -2"},
+    "num_nodes": {"2": "nothing says where the other machines are"},
 }
 # What Lightning would take without a word.
 IMPOSSIBLE: list[dict[str, Any]] = [

@@ -33,6 +33,26 @@ def test_folder_and_configurations_can_be_replaced(write_sweep: WriteSweep) -> N
     ]
 
 
+def test_a_sweep_is_found_with_its_configuration_from_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_sweep: WriteSweep
+) -> None:
+    """What lies in the working directory comes first; what is nowhere stays as it is written."""
+    project, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
+    (project / "experiments").mkdir(parents=True)
+    elsewhere.mkdir()
+    (project / "experiments" / "one.yaml").touch()
+    command = ["mutualformer", "trial", "--folder", "runs", "--config", "experiments/one.yaml"]
+    written = write_sweep(command=[*command, "--config", "two.yaml", "${args}"])
+    path = written.rename(project / "experiments" / "sweep.yaml")
+    monkeypatch.chdir(elsewhere)
+    assert read_sweep(path).configs == (project / "experiments" / "one.yaml", Path("two.yaml"))
+    assert read_sweep(Path("../project/experiments/sweep.yaml")).configs[0].is_file()
+    (elsewhere / "experiments").mkdir()
+    (elsewhere / "experiments" / "one.yaml").touch()
+    assert read_sweep(path).configs[0] == Path("experiments/one.yaml")
+    assert read_sweep(path).folder == Path("runs")
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
