@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from datamodules.files import write_atomically
@@ -89,13 +89,24 @@ def keep_results(path: Path, table: str, runs: Iterable[Run]) -> int:
             )
         records[folder] = {
             "folder": folder,
-            "results": {name: content[name] for name in _KEPT if name in content},
+            "results": {name: _of_anywhere(content[name]) for name in _KEPT if name in content},
         }
     lines = [json.dumps(records[folder], sort_keys=True) for folder in sorted(records)]
     header = {"table": table, "runs": len(lines), "digest": _digest(lines)}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, "\n".join([json.dumps(header), *lines, ""]).encode())
     return len(lines)
+
+
+def _of_anywhere(value: Any) -> Any:
+    """Leave the folders of this machine out: of absolute paths, the last part stays."""
+    if isinstance(value, dict):
+        return {name: _of_anywhere(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_of_anywhere(part) for part in value]
+    if isinstance(value, str) and value.startswith(("/", "~")):
+        return PurePosixPath(value).name
+    return value
 
 
 def _records(path: Path) -> dict[str, Mapping[str, Any]]:

@@ -44,8 +44,13 @@ def test_a_clone_without_runs_shows_the_same_table(
     assert f"4 of 4 runs: {kept_path(project)}" in printed and "missing" not in printed
 
 
-def test_nothing_of_the_machine_is_kept(project: Path) -> None:
+def test_nothing_of_the_machine_is_kept(project: Path, write_run) -> None:
+    config = {"data": {"root": "/disk/of/mine/NLPR", "near": ["~/x/DES", "relative/SIP"]}}
+    write_run(trial(project.parent, "0", 1), seed=1, config=config)
     table(project, "--keep")
+    kept = {name.split("/")[-1]: x for name, x in read_kept(kept_path(project)).items()}
+    changed = kept["epsilon=0,seed_everything=1"].config["data"]
+    assert changed == {"root": "NLPR", "near": ["DES", "relative/SIP"]}
     _, *lines = kept_path(project).read_text().splitlines()
     for line in lines:
         assert "checkpoint" not in json.loads(line)["results"]

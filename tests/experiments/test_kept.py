@@ -1,0 +1,35 @@
+"""Results that come with the repository fill their tables in a fresh clone."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from lightning_modules.main import main
+from lightning_modules.tables.kept_results import read_kept
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+KEPT = sorted((REPOSITORY / "experiments" / "results").glob("*.jsonl"))
+each_file = pytest.mark.parametrize("path", KEPT, ids=[path.stem for path in KEPT])
+
+
+@each_file
+def test_the_table_is_full_without_a_run(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where no run is
+    table = path.parent.parent / "tables" / f"{path.stem}.yaml"
+    assert main(["table", str(table), "--format", "markdown"]) == 0
+    count = len(read_kept(path))
+    printed = capsys.readouterr().out
+    assert f"{count} of {count} runs: " in printed
+    assert "–" not in re.sub(r"\[.*?\]", "", printed.split("\n\n- ")[0])
+
+
+@each_file
+def test_it_is_small_and_says_nothing_of_the_machine(path: Path) -> None:
+    text = path.read_text()
+    assert len(text) < 1_000_000
+    assert not re.search(r'"/(home|root|tmp|work|mnt|data)\b|hostname', text)
+    for results in read_kept(path).values():
+        assert results.git is not None and not results.git["dirty"]
