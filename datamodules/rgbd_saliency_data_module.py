@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
+from datamodules.augmentation.corruption import Corruption, kinds_of
 from datamodules.augmentation.depth_augmentation import augment_brightness, augment_depth
 from datamodules.augmentation.transforms import EvalTransform, TrainTransform
 from datamodules.catalogue import find_entry
@@ -76,6 +77,9 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
         depth_channels: channels of the second modality, 1 or 3; depth has 1. The network's
             `depth_channels` must be the same.
         cache_dir: folder that keeps the decoded images, see `DecodedImageCache`; `None` for none.
+        corruption: of one modality in test and prediction, `MODALITY:KIND:SEVERITY`, such as
+            `depth:noise:0.5`, see `docs/robustness.md`.
+        modality_dropout: probability that a training sample lacks one modality, chosen at random.
 
     Raises:
         ValueError: a number is outside its range.
@@ -103,8 +107,12 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
         second_modality: SecondModality = "depth",
         depth_channels: int = 1,
         cache_dir: str | None = None,
+        corruption: str | None = None,
+        modality_dropout: float = 0.0,
     ) -> None:
-        super().__init__(batch_size, eval_batch_size, num_workers, seed)
+        super().__init__(
+            batch_size, eval_batch_size, num_workers, seed, corruption, modality_dropout
+        )
         if not 0.0 <= validation_fraction < 1.0:
             raise UserError(
                 f"validation_fraction is {validation_fraction}, expected at least 0 and below 1"
@@ -157,6 +165,7 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
         Raises:
             DataError: the stage's folders were not given, or their files are not as expected.
         """
+        super().setup(stage)
         self.modalities = self.modalities_read()
         if (stage, *self.modalities) in self._ready:
             return
@@ -170,6 +179,14 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
         elif stage == "predict":
             self.predict_dataset = self._dataset(self._samples_to_predict())
         self._ready.add((stage, *self.modalities))
+
+    def check_corruption(self, corruption: Corruption) -> None:
+        """Refuse a wrong polarity of what has none."""
+        if corruption.kind == "polarity" and self.second_modality != "depth":
+            raise UserError(
+                f"corruption is {corruption}, but the second modality is {self.second_modality}, "
+                f"which has no polarity, expected another kind: {', '.join(kinds_of('rgb'))}"
+            )
 
     def _samples_to_predict(self) -> list[PairedFiles]:
         files = {name: Path(path) for name, path in self.predict_files.items() if path is not None}

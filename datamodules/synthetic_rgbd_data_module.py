@@ -81,6 +81,9 @@ class SyntheticRGBDDataModule(PairedModalityDataModule):
         batch_size: samples per training batch and process.
         eval_batch_size: samples per batch in validation, test and prediction.
         num_workers: worker processes per loader; 0 generates the scenes in the main process.
+        corruption: of one modality in test and prediction, `MODALITY:KIND:SEVERITY`, such as
+            `depth:noise:0.5`, see `docs/robustness.md`.
+        modality_dropout: probability that a training sample lacks one modality, chosen at random.
 
     Raises:
         ValueError: an argument is outside its range.
@@ -97,8 +100,12 @@ class SyntheticRGBDDataModule(PairedModalityDataModule):
         batch_size: int = 16,
         eval_batch_size: int = 16,
         num_workers: int = 0,
+        corruption: str | None = None,
+        modality_dropout: float = 0.0,
     ) -> None:
-        super().__init__(batch_size, eval_batch_size, num_workers, seed)
+        super().__init__(
+            batch_size, eval_batch_size, num_workers, seed, corruption, modality_dropout
+        )
         check_at_least(1, num_train=num_train, num_test=num_test)
         check_at_least(0, num_val=num_val)
 

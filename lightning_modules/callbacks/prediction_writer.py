@@ -10,6 +10,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from datamodules.files import write_atomically
 from lightning_modules.base_module import BaseModule
+from lightning_modules.runs.corruption import corruption_of
 from lightning_modules.runs.run_folder import RunFolder
 from mutualformer.errors import UserError
 
@@ -23,7 +24,7 @@ class PredictionWriter(Callback):
 
     Args:
         output_dir: the folder; by default ``predictions`` in the run's folder
-            (``trainer.default_root_dir``).
+            (``trainer.default_root_dir``), or of corrupted images ``predictions_`` and how.
 
     Attributes:
         directory: the folder written to; None before ``predict`` starts.
@@ -36,7 +37,10 @@ class PredictionWriter(Callback):
 
     def on_predict_start(self, trainer: Trainer, *_: Any) -> None:
         """Choose the folder and tell the loop not to collect predictions."""
-        self.directory = Path(self.output_dir or RunFolder(trainer.default_root_dir).predictions)
+        folder = RunFolder(trainer.default_root_dir).predictions
+        if corruption := corruption_of(trainer):
+            folder = folder.with_name(f"{folder.name}_{corruption.replace(':', '_')}")
+        self.directory = Path(self.output_dir or folder)
         self._written.clear()
         trainer.predict_loop.return_predictions = False
 

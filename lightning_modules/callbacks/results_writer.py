@@ -20,6 +20,7 @@ from rich.text import Text
 from datamodules.files import write_atomically
 from lightning_modules.base_module import BaseModule
 from lightning_modules.callbacks.run_checkpoint import held_out_score
+from lightning_modules.runs.corruption import check_results, corruption_of, remarks_of
 from lightning_modules.runs.provenance import describe_environment
 from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.runs.score import Score
@@ -35,7 +36,8 @@ class ResultsWriter(Callback):
     this package lies in, and is null where there is none. ``data_digest`` changes with the names
     and the targets of a data set, in whatever order they come, so that scores on other data can be
     told. ``validation`` is the score on held-out training data that the tested checkpoint was kept
-    for, by which another setting of the training may be chosen.
+    for, by which another setting of the training may be chosen. ``corruption`` is that of the test
+    images, of which the remarks tell too, so that no table takes such scores for others.
 
     Attributes:
         path: the file; None until it is written.
@@ -48,6 +50,12 @@ class ResultsWriter(Callback):
         self._num_images: Counter[str] = Counter()
         self._digests: Counter[str] = Counter()
         self._validation: dict[str, float] = {}
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuse to replace results of other images; see :func:`.check_results`."""
+        if stage == "test":
+            run = RunFolder(trainer.default_root_dir)
+            check_results(run, corruption_of(trainer), str(trainer.ckpt_path))
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -78,6 +86,7 @@ class ResultsWriter(Callback):
         digests = {name: _total(trainer, self._digests[name]) for name in scores}
         if not trainer.is_global_zero:
             return
+        corruption = corruption_of(trainer)
         results = {
             "scores": {
                 dataset: {name: x if math.isfinite(x) else None for name, x in values.items()}
@@ -87,7 +96,8 @@ class ResultsWriter(Callback):
             "num_images": num_images,
             "data_digest": {name: f"{digest:x}" for name, digest in digests.items()},
             "protocol": pl_module.protocol,
-            "remarks": [*getattr(pl_module.network, "remarks", ())],
+            "remarks": remarks_of(pl_module.network, corruption),
+            "corruption": corruption,
             "seed": _seed(),
             "checkpoint": str(trainer.ckpt_path) if trainer.ckpt_path else None,
             "validation": self._validation if trainer.ckpt_path else {},
@@ -101,7 +111,7 @@ class ResultsWriter(Callback):
         send_file(trainer, self.path)
         console = Console()
         if scores:
-            console.print(_table(pl_module.scores, scores, num_images))
+            console.print(_table(pl_module.scores, scores, num_images, corruption))
         console.print(f"Results: {self.path}", soft_wrap=True, highlight=False, markup=False)
 
     def on_exception(
@@ -113,7 +123,8 @@ class ResultsWriter(Callback):
         """Show scores that are complete but cannot be written, as on a full disk."""
         scores = pl_module.latest_scores
         if trainer.testing and trainer.world_size == 1 and scores:
-            Console().print(_table(pl_module.scores, scores, self._num_images))
+            table = _table(pl_module.scores, scores, self._num_images, corruption_of(trainer))
+            Console().print(table)
 
 
 def _total(trainer: Trainer, count: int) -> int:
@@ -131,8 +142,9 @@ def _table(
     descriptions: Sequence[Score],
     scores: Mapping[str, Mapping[str, float]],
     num_images: Mapping[str, int],
+    corruption: str | None,
 ) -> Table:
-    table = Table(title="Scores")
+    table = Table(title=f"Scores, {corruption}" if corruption else "Scores")
     table.add_column("Dataset")
     shown = [score for score in descriptions if score.main]
     for heading in ("Images", *(score.heading for score in shown)):

@@ -62,9 +62,9 @@ def _parse(arguments: list[str]) -> tuple[Namespace, list[str]]:
 def _measure(options: Namespace, settings: list[str]) -> None:
     # The profiler, of which only the memory is read, would tell of devices it does not find.
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    from lightning_modules.cli.configurations import find_sources
     from lightning_modules.cli.quiet import silence_what_users_cannot_act_on
     from lightning_modules.costs.columns import costs_table
-    from lightning_modules.costs.configurations import find_sources
     from lightning_modules.costs.measure_all import measure_all
     from lightning_modules.report.cost_figure import draw_costs
     from lightning_modules.report.formats import RENDERERS, print_table

@@ -1,25 +1,20 @@
 """Measure several configurations, each once, and write their costs into the folders of runs."""
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lightning_modules.cli.errors import explain
+from lightning_modules.cli.configuration_builder import naming
+from lightning_modules.cli.configurations import Source, group_seeds, refuse_for_runs
 from lightning_modules.cli.output import unwritable_is_a_mistake
 from lightning_modules.costs.builder import CostBuilder
-from lightning_modules.costs.configurations import (
-    Source,
-    labels,
-    refuse_for_runs,
-    settings_of_cost,
-    settings_of_result,
-)
 from lightning_modules.costs.cost_file import Cost, write_cost
 from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.runs.yaml_text import read_yaml_mapping
-from mutualformer.errors import UserError
+
+# All that a network and its batches are made of; and how they are computed.
+_BUILT_FROM = ("model.", "data.", "trainer.precision", "trainer.accelerator")
 
 
 @dataclass(frozen=True)
@@ -49,31 +44,23 @@ def measure_all(sources: Sequence[Source], settings: Sequence[str]) -> list[Meas
             written; names it.
     """
     refuse_for_runs(sources, settings)
-    with _naming(sources[0]):
+    with naming(sources[0]):
         builder = CostBuilder(sources[0], settings)
-    grouped: list[tuple[dict[str, Any], list[Source]]] = []
+    resolved = []
     for source in sources:
-        with _naming(source):
+        with naming(source):
             if source.run is None:
-                resolved = builder.parse(source)
+                resolved.append(builder.parse(source))
             else:  # is written resolved, and takes a second less to read than to parse
-                resolved = read_yaml_mapping(source.path, "settings")
-        configuration = settings_of_result(resolved)
-        members = next((x for other, x in grouped if other == configuration), None)
-        if members is None:
-            grouped.append((configuration, [source]))
-        else:
-            members.append(source)
-    configurations = [configuration for configuration, _ in grouped]
-    names = labels(configurations) if len(grouped) > 1 else [sources[0].name]
+                resolved.append(read_yaml_mapping(source.path, "settings"))
     costs: list[tuple[Mapping[str, Any], Cost]] = []
     measured = []
-    for name, (configuration, members) in zip(names, grouped, strict=True):
+    for name, configuration, members in group_seeds(sources, resolved):
         key = settings_of_cost(configuration)
         cost = next((cost for other, cost in costs if other == key), None)
         if cost is None:
             print(f"Measuring {name}", file=sys.stderr, flush=True)
-            with _naming(members[0]):
+            with naming(members[0]):
                 cost = builder.measure(members[0])
             costs.append((key, cost))
         runs = tuple(source.run for source in members if source.run is not None)
@@ -84,13 +71,6 @@ def measure_all(sources: Sequence[Source], settings: Sequence[str]) -> list[Meas
     return measured
 
 
-@contextmanager
-def _naming(source: Source) -> Iterator[None]:
-    """Say of a mistake whose it is."""
-    try:
-        yield
-    except Exception as error:
-        explanation = explain(error)
-        if explanation is None:
-            raise
-        raise UserError(f"{source.name}: {explanation.message}") from error
+def settings_of_cost(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those settings, by dotted name, that costs depend on."""
+    return {name: value for name, value in flat.items() if name.startswith(_BUILT_FROM)}

@@ -59,6 +59,8 @@ _WITHOUT_EFFECT_BELOW = (
 _MEANINGS_OF_NONE = {
     "model.class_path": DEFAULT_MODULE,
     "checkpoint.monitor": "val/held_out/s_measure",
+    "data.corruption": "none",
+    "data.modality_dropout": 0.0,
 }
 
 

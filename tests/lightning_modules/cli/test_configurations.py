@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from lightning_modules.costs.configurations import (
+from lightning_modules.cli.configurations import (
     find_sources,
     labels,
     refuse_for_runs,
-    settings_of_cost,
     settings_of_result,
 )
+from lightning_modules.costs.measure_all import settings_of_cost
 from mutualformer.errors import UserError
 
 

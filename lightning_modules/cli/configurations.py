@@ -1,4 +1,4 @@
-"""Which configurations are measured, and what sets them apart."""
+"""Which configurations a command line means, and what sets them apart."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,14 +11,12 @@ from lightning_modules.runs.settings import flatten, has_effect, settings_with_e
 from lightning_modules.tables.planned_rows import SEED, label_of
 from mutualformer.errors import UserError
 
-# All that a network and its batches are made of; and how they are computed.
-_BUILT_FROM = ("model.", "data.", "trainer.precision", "trainer.accelerator")
 _FUSION = "model.network.fusion.name"
 
 
 @dataclass(frozen=True)
 class Source:
-    """A configuration to measure.
+    """A configuration.
 
     Attributes:
         path: of the YAML file.
@@ -73,8 +71,8 @@ def refuse_for_runs(sources: Sequence[Source], settings: Sequence[str]) -> None:
         name = word.partition("=")[0].removeprefix("--")
         if runs and has_effect(name):
             raise UserError(
-                f"--{name} would change what {runs[0]} is, whose cost is that of its own settings: "
-                "give the experiment instead of the run"
+                f"--{name} would change what {runs[0]} is, which is measured with its own "
+                "settings: leave it out (mutualformer cost takes it with an experiment)"
             )
 
 
@@ -86,9 +84,28 @@ def settings_of_result(resolved: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def settings_of_cost(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of them that costs depend on."""
-    return {name: value for name, value in flat.items() if name.startswith(_BUILT_FROM)}
+def group_seeds(
+    sources: Sequence[Source], resolved: Sequence[Mapping[str, Any]]
+) -> list[tuple[str, dict[str, Any], list[Source]]]:
+    """Put together what differs in the seed alone.
+
+    Args:
+        sources: the configurations.
+        resolved: the settings of each.
+
+    Returns:
+        For each group its name, the settings that it shares by dotted name, and its members.
+    """
+    grouped: list[tuple[dict[str, Any], list[Source]]] = []
+    for source, own in zip(sources, resolved, strict=True):
+        shared = settings_of_result(own)
+        members = next((x for other, x in grouped if other == shared), None)
+        if members is None:
+            grouped.append((shared, [source]))
+        else:
+            members.append(source)
+    names = labels([shared for shared, _ in grouped]) if len(grouped) > 1 else [sources[0].name]
+    return [(name, *group) for name, group in zip(names, grouped, strict=True)]
 
 
 def labels(configurations: Sequence[Mapping[str, Any]]) -> list[str]:
