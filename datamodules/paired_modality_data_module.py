@@ -128,8 +128,8 @@ class PairedModalityDataModule(LightningDataModule):
             self.check_corruption(self.corruption)
             if self.corruption.modality not in read:
                 raise UserError(
-                    f"corruption is {self.corruption}, which the network does not read, expected "
-                    f"one of {' and '.join(read)}: leave it out"
+                    f"corruption is {self.corruption}, but the network reads {read[0]} alone, "
+                    f"expected one of {read[0]}: leave it out"
                 )
         if stage == "fit" and self.modality_dropout and len(read) < 2:
             raise UserError(

@@ -21,6 +21,8 @@ commands:
                                                                 --ground-truth DIR
   compare   say whether two runs or sets of maps differ       mutualformer compare RUN_A RUN_B
   cost      measure FLOPs, time and memory of networks        mutualformer cost RUN
+  robustness
+            score with one modality missing, noisy, shifted   mutualformer robustness RUN
   sweep     run all trials of an ablation                     mutualformer sweep FILE
   trial     run one of them, as wandb agent does
   table     set runs beside published numbers                 mutualformer table experiments/tables/FILE
@@ -29,7 +31,17 @@ mutualformer <command> --help lists the options of a command. MUTUALFORMER_TRACE
 """  # noqa: E501
 
 TRAINER_COMMANDS = ("fit", "validate", "test", "predict")
-OTHER_COMMANDS = ("export", "data", "evaluate", "compare", "cost", "sweep", "trial", "table")
+OTHER_COMMANDS = (
+    "export",
+    "data",
+    "evaluate",
+    "compare",
+    "cost",
+    "robustness",
+    "sweep",
+    "trial",
+    "table",
+)
 
 
 def main(arguments: list[str] | None = None) -> int:

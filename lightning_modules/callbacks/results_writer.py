@@ -54,8 +54,7 @@ class ResultsWriter(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuse to replace results of other images; see :func:`.check_results`."""
         if stage == "test":
-            run = RunFolder(trainer.default_root_dir)
-            check_results(run, corruption_of(trainer), str(trainer.ckpt_path))
+            check_results(RunFolder(trainer.default_root_dir), corruption_of(trainer))
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]

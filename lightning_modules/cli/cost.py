@@ -5,7 +5,7 @@ import sys
 from argparse import Namespace
 
 from lightning_modules.cli.output import wide_console, write_output
-from lightning_modules.cli.parser import PlainParser, any_path, path_ending_in
+from lightning_modules.cli.parser import PlainParser, any_path, path_ending_in, split_settings
 from mutualformer.errors import UserError
 
 _DESCRIPTION = """Measure what networks cost: parameters, FLOPs, milliseconds and memory of an image
@@ -49,11 +49,8 @@ def _parse(arguments: list[str]) -> tuple[Namespace, list[str]]:
         help="draw the main score of runs over a cost: .png .svg",
     )
     add("--x", choices=_X, help=f"the cost in that plot (default: {_DEFAULT_X})")
-    settings = [x for x in arguments if x.startswith(("--model", "--data", "--trainer", "--seed"))]
-    for word in settings:
-        if "=" not in word:
-            parser.error(f"{word} has no value, expected {word}=VALUE")
-    options = parser.parse_args([x for x in arguments if x not in settings])
+    settings, others = split_settings(parser, arguments)
+    options = parser.parse_args(others)
     if options.x and not options.plot:
         parser.error(f"--x is {options.x} without a plot, expected --plot FILE beside it")
     return options, settings

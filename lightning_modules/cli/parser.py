@@ -28,6 +28,15 @@ class PlainParser(argparse.ArgumentParser):
         raise SystemExit(2)
 
 
+def split_settings(parser: PlainParser, arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Return the settings of runs among the words of a command, and the other words."""
+    settings = [x for x in arguments if x.startswith(("--model", "--data", "--trainer", "--seed"))]
+    for word in settings:
+        if "=" not in word:
+            parser.error(f"{word} has no value, expected {word}=VALUE")
+    return settings, [x for x in arguments if x not in settings]
+
+
 def integer_of_at_least(least: int) -> Callable[[str], int]:
     """Return a converter for `type=` that refuses smaller numbers."""
 

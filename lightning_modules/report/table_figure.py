@@ -75,13 +75,13 @@ def draw_figure(file: TableFile, table: Table, suffix: str) -> bytes:
                     )
                     for row in rows
                 ]
-                _draw_line(panel, points, number)
+                draw_line(panel, points, number)
             _label_axes(panel, table.columns[column][1].titled, file.plot, values, positions)
             if len(table.datasets) > 1:
                 panel.set_title(table.columns[column][0], fontsize=9)
         if len(lines) > 1:
             figure.legend(
-                handles=[_legend_entry(number, name) for number, name in enumerate(lines)],
+                handles=[legend_entry(number, name) for number, name in enumerate(lines)],
                 loc="outside upper center",
                 ncols=min(len(lines), num_columns),
                 frameon=False,
@@ -129,7 +129,8 @@ def _is_infinite(value: Any) -> bool:
     return _number(value) == math.inf
 
 
-def _legend_entry(number: int, name: str) -> "Line2D":
+def legend_entry(number: int, name: str) -> "Line2D":
+    """Return what stands for a line in the legend."""
     from matplotlib.lines import Line2D
 
     return Line2D([], [], label=name, linewidth=1.4, **style(number))
@@ -148,7 +149,14 @@ def _caption(table: Table) -> str:
     return " ".join(parts)
 
 
-def _draw_line(panel: "Axes", points: Sequence[tuple[float, Cell, bool]], number: int) -> None:
+def draw_line(panel: "Axes", points: Sequence[tuple[float, Cell, bool]], number: int) -> None:
+    """Draw points with their spreads and a line through them.
+
+    Args:
+        panel: to draw into.
+        points: position, value, and whether the position stands for infinity; in order.
+        number: of the line, which decides its look.
+    """
     line_style = style(number)
     known = [
         (x, cell.value, cell.spread, infinite)

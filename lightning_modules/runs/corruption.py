@@ -25,13 +25,12 @@ def remarks_of(network: nn.Module, corruption: str | None) -> list[str]:
     return [*remarks, f"scores of corrupted test images: {corruption}"] if corruption else remarks
 
 
-def check_results(run: RunFolder, corruption: str | None, checkpoint: str) -> None:
+def check_results(run: RunFolder, corruption: str | None) -> None:
     """Refuse a test that would replace the results of a run by those of other images.
 
     Args:
         run: whose results they would be.
         corruption: of the test.
-        checkpoint: that is to be tested.
 
     Raises:
         UserError: the run's results, or its own settings if it has none yet, are of another
@@ -47,10 +46,10 @@ def check_results(run: RunFolder, corruption: str | None, checkpoint: str) -> No
     there = _one_spelling(recorded)
     if there != corruption:
         raise UserError(
-            f"corruption is {corruption or 'none'}, and {what} is of {there or 'clean'} images, "
-            "expected results of one kind in a folder: give a new one with "
-            f"--trainer.default_root_dir, and --ckpt_path {checkpoint}; or run mutualformer "
-            f"robustness {run.path}"
+            f"corruption is {corruption or 'none'}, and {what} is of "
+            f"{f'images with {there}' if there else 'clean images'}, expected results of one kind "
+            "in a folder: give a new one with --trainer.default_root_dir, and the checkpoint with "
+            "--ckpt_path; mutualformer robustness RUN tests many kinds at once"
         )
 
 

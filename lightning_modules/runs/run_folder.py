@@ -47,6 +47,7 @@ class RunFolder:
         self.non_finite_batch = path / "non_finite_batch.pt"
         self.results = path / "results.json"
         self.cost = path / "cost.json"
+        self.robustness = path / "robustness.json"
         self.per_image_scores = path / "per_image_scores.csv"
         self.affinity_maps = path / "affinity_maps"
         self.predictions = path / "predictions"

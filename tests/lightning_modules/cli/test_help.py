@@ -27,6 +27,7 @@ CONFIG = Path(__file__).parents[1] / "tiny.yaml"
         (["evaluate", "--help"], 0),
         (["compare", "--help"], 0),
         (["cost", "--help"], 0),
+        (["robustness", "--help"], 0),
         (["sweep", "--help"], 0),
         (["trial", "--help"], 0),
         (["export", "--help"], 0),

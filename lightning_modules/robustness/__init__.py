@@ -1,0 +1,1 @@
+"""Scores of trained networks when one modality is missing, noisy or shifted."""

@@ -1,0 +1,168 @@
+"""Test trained networks on clean and on corrupted images; each run keeps its own scores."""
+
+import json
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from datamodules.augmentation.corruption import Corruption, kinds_of
+from datamodules.files import write_atomically
+from datamodules.paired_modality_data_module import PairedModalityDataModule
+from lightning_modules.base_module import class_path
+from lightning_modules.cli.configuration_builder import ConfigurationBuilder, naming
+from lightning_modules.cli.configurations import Source, group_seeds, refuse_for_runs
+from lightning_modules.cli.output import unwritable_is_a_mistake
+from lightning_modules.runs.checkpoints import read_checkpoint
+from lightning_modules.runs.provenance import describe_environment
+from lightning_modules.runs.run_folder import RunFolder
+from lightning_modules.runs.score import Score
+from lightning_modules.runs.yaml_text import read_yaml_mapping
+from mutualformer.errors import UserError
+
+CLEAN = "clean"
+# By data set, then by score; None where one is not finite.
+Scores = dict[str, dict[str, float | None]]
+
+
+@dataclass(frozen=True)
+class RunRobustness:
+    """Scores of a run.
+
+    Attributes:
+        scores: of clean images under `CLEAN`, of corrupted ones under the corruption.
+        descriptions: of the scores.
+        unread: the modality that was corrupted and that the network does not read, if there is one:
+            scores are those of clean images then.
+    """
+
+    scores: Mapping[str, Scores]
+    descriptions: Sequence[Score]
+    unread: str | None
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """Scores of a configuration.
+
+    Attributes:
+        label: tells it from the others.
+        runs: of this configuration, with different seeds.
+    """
+
+    label: str
+    runs: tuple[RunRobustness, ...]
+
+
+def corruptions_of(words: Sequence[str], severities: Sequence[float]) -> list[Corruption]:
+    """Return corruptions, kind by kind, each at all severities.
+
+    Args:
+        words: `MODALITY:KIND`, or `MODALITY` for all of its kinds.
+        severities: in (0, 1].
+
+    Raises:
+        UserError: there is no such kind, or severity.
+
+    >>> [str(x) for x in corruptions_of(["depth:blur", "depth:blur"], [0.5, 1.0])]
+    ['depth:blur:0.5', 'depth:blur:1']
+    """
+    pairs: list[tuple[str, str]] = []
+    for word in words:
+        modality, _, kind = word.partition(":")
+        kinds = [kind] if kind else kinds_of(modality)
+        if not kinds or kind not in ("", *kinds_of(modality)):
+            known = [f"{name}:{x}" for name in ("rgb", "depth") for x in kinds_of(name)]
+            raise UserError(
+                f"--corruption is {word!r}, expected one of {', '.join(known)}, or rgb or depth "
+                "for all of them; severities are given with --severities"
+            )
+        pairs += [(modality, kind) for kind in kinds]
+    return [Corruption(*pair, severity) for pair in dict.fromkeys(pairs) for severity in severities]
+
+
+def measure_runs(
+    sources: Sequence[Source], corruptions: Sequence[Corruption], settings: Sequence[str]
+) -> list[Robustness]:
+    """Test runs; every `robustness.json` is written as soon as it is known.
+
+    Args:
+        sources: runs.
+        corruptions: at least one.
+        settings: flags that lie over every configuration.
+
+    Raises:
+        UserError: something is no run, has no checkpoint, or cannot be tested so; names it.
+    """
+    for source in sources:
+        if source.run is None:
+            raise UserError(f"{source.name} is an experiment, expected the folder of a trained run")
+        source.run.find_checkpoint()  # before hours are spent on others
+    refuse_for_runs(sources, settings)
+    settings = [*settings, f"--data.corruption={corruptions[0]}"]
+    with naming(sources[0]):
+        builder = _RunTester("test", sources[0], settings)
+    found = {}
+    for number, source in enumerate(sources, start=1):
+        assert source.run is not None
+        print(f"Testing {source.name} ({number} of {len(sources)})", file=sys.stderr, flush=True)
+        with naming(source):
+            found[source.path] = builder.test(source, source.run, corruptions)
+    resolved = [read_yaml_mapping(source.path, "settings") for source in sources]
+    return [
+        Robustness(label, tuple(found[source.path] for source in members))
+        for label, _, members in group_seeds(sources, resolved)
+    ]
+
+
+class _RunTester(ConfigurationBuilder):
+    """Load the best checkpoint of a run once, and test it on images of several kinds."""
+
+    def test(
+        self, source: Source, run: RunFolder, corruptions: Sequence[Corruption]
+    ) -> RunRobustness:
+        self.build(source, enable_progress_bar=False, enable_model_summary=False)
+        # They would write into the folder of the run.
+        self.trainer.callbacks.clear()  # type: ignore[attr-defined]
+        data, model = self.datamodule, self.model
+        if not isinstance(data, PairedModalityDataModule):
+            raise UserError(
+                f"{class_path(data)} corrupts no images, expected a subclass of "
+                "PairedModalityDataModule"
+            )
+        path = run.find_checkpoint()
+        checkpoint = read_checkpoint(path)
+        model.on_load_checkpoint(checkpoint)
+        model.load_state_dict(checkpoint["state_dict"])
+        data.modalities = model.modalities
+        for corruption in corruptions:
+            data.check_corruption(corruption)
+        scores = {CLEAN: self._scores(data, None)}
+        for corruption in corruptions:
+            is_read = corruption.modality in model.modalities
+            scores[str(corruption)] = self._scores(data, corruption) if is_read else scores[CLEAN]
+        unread = {x.modality for x in corruptions} - {*model.modalities}
+        content = {
+            "scores": scores,
+            "score_descriptions": [asdict(score) for score in model.scores],
+            "protocol": model.protocol,
+            "checkpoint": path.name,
+            "config": read_yaml_mapping(source.path, "settings"),
+            **describe_environment(self.trainer.strategy.root_device, 1),
+            "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        }
+        with unwritable_is_a_mistake():
+            text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+            write_atomically(run.robustness, text.encode())
+        return RunRobustness(scores, model.scores, next(iter(unread), None))
+
+    def _scores(self, data: PairedModalityDataModule, corruption: Corruption | None) -> Scores:
+        data.corruption = corruption
+        self.trainer.test(self.model, datamodule=data, verbose=False)
+        latest: Mapping[str, Mapping[str, Any]] = self.model.latest_scores
+        return {
+            dataset: {name: x if math.isfinite(x) else None for name, x in values.items()}
+            for dataset, values in latest.items()
+        }

@@ -1,0 +1,79 @@
+"""Scores over corruptions and severities, as a table."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import replace
+
+from datamodules.augmentation.corruption import Corruption
+from lightning_modules.robustness.measure_runs import CLEAN, Robustness
+from lightning_modules.runs.score import Score
+from lightning_modules.tables.table import Cell, Row, Table, rank_columns
+
+
+def main_score(measured: Sequence[Robustness]) -> Score:
+    """Return the score that tables and figures show."""
+    descriptions = measured[0].runs[0].descriptions
+    return next((score for score in descriptions if score.main), descriptions[0])
+
+
+def datasets_of(measured: Sequence[Robustness]) -> list[str]:
+    """Return the test sets of all runs."""
+    runs = [run for one in measured for run in one.runs]
+    return list(dict.fromkeys(name for run in runs for name in run.scores[CLEAN]))
+
+
+def cell_of(one: Robustness, key: str, dataset: str, score: str) -> Cell:
+    """Return mean and sample standard deviation over the runs of a configuration.
+
+    Args:
+        one: the configuration.
+        key: `CLEAN` or a corruption.
+        dataset: test set.
+        score: by name.
+    """
+    values = [run.scores[key].get(dataset, {}).get(score) for run in one.runs]
+    known = [value for value in values if value is not None]
+    return Cell(
+        value=statistics.fmean(known) if known else None,
+        std=statistics.stdev(known) if len(known) > 1 else None,
+        num_seeds=len(known),
+        all_seeds=len(known) == len(values),
+    )
+
+
+def robustness_table(measured: Sequence[Robustness], corruptions: Sequence[Corruption]) -> Table:
+    """Return a row for each configuration and test set, a column for each corruption."""
+    main, datasets = main_score(measured), datasets_of(measured)
+    columns = [(CLEAN, main)]
+    for x in corruptions:
+        name = f"{main.name}_at_{x.severity:g}".replace(".", "_").replace("-", "_")
+        columns.append((f"{x.modality}:{x.kind}", replace(main, name=name)))
+    several = len(datasets) > 1
+    rows = [
+        Row(
+            (one.label, dataset) if several else (one.label,),
+            tuple(cell_of(one, key, dataset, main.name) for key in (CLEAN, *map(str, corruptions))),
+        )
+        for dataset in datasets
+        for one in measured
+    ]
+    return Table(
+        title=f"{main.titled} of clean and corrupted test images",
+        label_headings=("Configuration", "Data set") if several else ("Configuration",),
+        columns=tuple(columns),
+        rows=tuple(rows if several else rank_columns(rows, columns, Table.digits)),
+        headings=(main.titled, *(f"{x.severity:g}" for x in corruptions)),
+        notes=tuple(_notes(measured, datasets)),
+    )
+
+
+def _notes(measured: Sequence[Robustness], datasets: Sequence[str]) -> list[str]:
+    notes = [f"Test images of {datasets[0]}."] if len(datasets) == 1 else []
+    if (most := max(len(one.runs) for one in measured)) > 1:
+        notes.append(f"Mean ± sample standard deviation over up to {most} runs of a configuration.")
+    notes += [
+        f"{one.label} does not read {unread}: its scores are those of clean images."
+        for one in measured
+        for unread in sorted({run.unread for run in one.runs if run.unread})
+    ]
+    return [*notes, "Kinds and severities of corruption: docs/robustness.md."]
