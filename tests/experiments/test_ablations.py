@@ -23,7 +23,7 @@ each_file = pytest.mark.parametrize("path", ABLATIONS, ids=lambda path: path.ste
 def test_there_is_one_for_every_choice_in_the_fusion() -> None:
     assert [path.stem for path in ABLATIONS] == [
         *("affinity", "epsilon", "feed_back", "fusion", "fusion_matched", "fusion_tuned"),
-        *("initial_affinity", "num_iterations", "quick", "stages"),
+        *("initial_affinity", "modality_dropout", "num_iterations", "quick", "stages"),
     ]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from small_fit import fit
 
-from lightning_modules.main import main
+import lightning_modules.main as command_line
 
 NOISE = "--data.corruption=depth:noise:0.50"
 
@@ -22,6 +22,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def run(trained: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained, tmp_path / "run"))
+
+
+def main(words: list[str]) -> int:
+    try:
+        return command_line.main(words)
+    except SystemExit as error:
+        return int(str(error.code))
 
 
 def on(run: Path, command: str, *options: str) -> int:

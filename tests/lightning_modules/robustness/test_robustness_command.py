@@ -11,7 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from small_fit import CONFIG, SMALL, fit
 
-from lightning_modules.main import main
+import lightning_modules.main as command_line
+
+
+def main(words: list[str]) -> int:
+    try:
+        return command_line.main(words)
+    except SystemExit as error:
+        return int(str(error.code))
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +108,11 @@ def test_what_is_not_read_changes_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["fit", f"--config={CONFIG}", "--model.network.fusion.name=rgb"]
-    words += ["--model.network.encoder_name=tu-test_efficientnet", *SMALL[3:]]
+    words += [
+        "--model.network.encoder_name=tu-test_efficientnet",
+        *SMALL[3:6],
+        "--data.image_size=64",
+    ]
     assert main([*words, f"--trainer.default_root_dir={tmp_path / 'rgb'}"]) == 0
     assert main(["robustness", str(tmp_path / "rgb"), "--severities=1"]) == 0
     assert "does not read depth: its scores are those of clean images" in capsys.readouterr().out
@@ -156,9 +167,6 @@ def test_mistakes_in_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(trained)
-    try:
-        code = main(["robustness", *words])
-    except SystemExit as error:
-        code = int(str(error.code))
+    assert main(["robustness", *words]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert code == 2 and message in line and line.startswith("error:")
+    assert message in line and line.startswith("error:")
