@@ -60,8 +60,10 @@ _MEANINGS_OF_NONE = {
     "model.class_path": DEFAULT_MODULE,
     "checkpoint.monitor": "val/held_out/s_measure",
     "data.corruption": "none",
-    "data.modality_dropout": 0.0,
+    "data.modality_dropout": "none",
 }
+# As values, and as the text of a trial.
+_NONE = (None, "null", 0, "0")
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -109,6 +111,6 @@ def settings_with_effect(flat: Mapping[str, Any]) -> dict[str, Any]:
     """
     kept = {name: value for name, value in flat.items() if has_effect(name)}
     for name, meaning in _MEANINGS_OF_NONE.items():
-        if kept.get(name) is None:
+        if kept.get(name) in _NONE:
             kept[name] = meaning
     return kept

@@ -62,7 +62,9 @@ WITHOUT_EFFECT = {
 WITH_EFFECT = {
     "checkpoint.monitor": "val/held_out/mae",
     "data.batch_size": 3,
+    "data.corruption": "depth:noise:0.5",
     "data.image_size": 96,
+    "data.modality_dropout": 0.3,
     "data.train_sets": ["OTHER"],
     "data.validation_fraction": 0.5,
     "model.class_path": "mine.Module",
@@ -173,6 +175,8 @@ def test_a_setting_with_an_effect_is_not(
     [
         ("model.class_path", "lightning_modules.SaliencyModule"),
         ("checkpoint.monitor", "val/held_out/s_measure"),
+        ("data.corruption", None),
+        ("data.modality_dropout", 0.0),
     ],
 )
 def test_what_former_versions_did_not_say_means_what_they_did(
@@ -182,6 +186,8 @@ def test_what_former_versions_did_not_say_means_what_they_did(
     former = copy.deepcopy(resolved)
     former["model"] = former["model"]["init_args"]
     former["checkpoint"]["monitor"] = "val/held_out/s_measure"
+    for later in ("corruption", "modality_dropout"):
+        del former["data"]["init_args"][later]
     assert all(of(former) for of in (continues, one_row))
 
 
