@@ -141,7 +141,7 @@ def _table(
     descriptions: Sequence[Score],
     scores: Mapping[str, Mapping[str, float]],
     num_images: Mapping[str, int],
-    corruption: str | None,
+    corruption: str | None = None,
 ) -> Table:
     table = Table(title=f"Scores, {corruption}" if corruption else "Scores")
     table.add_column("Dataset")
