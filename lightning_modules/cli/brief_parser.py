@@ -1,12 +1,28 @@
 """The argument parser of the training commands."""
 
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Union, get_args, get_origin
 
 from lightning.pytorch.cli import LightningArgumentParser
 from torch.optim.lr_scheduler import LRScheduler
 
 from lightning_modules.optimization.schedule import filled_in
 from mutualformer.errors import UserError
+
+
+def _integers_first(kind: Any) -> Any:
+    """Return a union of types in which a text is tried as an integer before it is as a float.
+
+    `Optional[Union[int, float]]` and `Optional[Union[float, int]]` are one to Python's cache of
+    types, so that which library is imported first would decide whether 1 is a batch or all of them.
+
+    >>> get_args(_integers_first(Union[float, int, None]))[:2]
+    (<class 'int'>, <class 'float'>)
+    """
+    kinds = get_args(kind)
+    if get_origin(kind) is not Union or not {int, float} <= {*kinds}:
+        return kind
+    others = tuple(x for x in kinds if x not in (int, float))
+    return Union[(int, float, *others)]  # noqa: UP007 (of types that are not known here)
 
 
 class BriefParser(LightningArgumentParser):
@@ -19,6 +35,9 @@ class BriefParser(LightningArgumentParser):
     def add_class_arguments(self, theclass: type, *arguments: Any, **options: Any) -> list[str]:
         """Add the arguments of a class; those that the schedule fills in may be left out."""
         names = super().add_class_arguments(theclass, *arguments, **options)
+        for action in self._actions:
+            if hasattr(action, "_typehint"):
+                action._typehint = _integers_first(action._typehint)
         if isinstance(theclass, type) and issubclass(theclass, LRScheduler):
             skipped = options.get("skip") or set()
             for name, kind in filled_in(theclass).items():
