@@ -62,7 +62,6 @@ class Fusion(nn.Module):
         tokens_rgb: Tensor | None,
         tokens_depth: Tensor | None,
         spatial_size: tuple[int, int] | None = None,
-        *,
         return_streams: bool = False,
         **streams: Tensor,
     ) -> Any:

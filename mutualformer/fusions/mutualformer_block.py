@@ -139,7 +139,6 @@ class MutualFormerBlock(MixingFusion):
         tokens_rgb: Tensor | None,
         tokens_depth: Tensor | None,
         spatial_size: tuple[int, int] | None = None,
-        *,
         return_streams: bool = False,
         **streams: Tensor,
     ) -> Any:
