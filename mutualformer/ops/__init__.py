@@ -1,6 +1,7 @@
 """Operations on affinities: cross-diffusion attention and the processes it is built from."""
 
 from mutualformer.ops.cross_diffusion.affinity_rows import AffinityRows, affinity_rows
+from mutualformer.ops.cross_diffusion.backends import BackendChoice, choose_backend
 from mutualformer.ops.cross_diffusion.cross_diffusion import (
     CrossDiffusionOutput,
     cross_diffusion,
@@ -15,10 +16,12 @@ from mutualformer.ops.diffusion import (
 
 __all__ = [
     "AffinityRows",
+    "BackendChoice",
     "CrossDiffusionOptions",
     "CrossDiffusionOutput",
     "QueryKeyValue",
     "affinity_rows",
+    "choose_backend",
     "cross_diffusion",
     "diffuse",
     "diffusion_limit",

@@ -33,7 +33,7 @@ class AffinitySide:
                 affinity.products(right=torch.ones_like(affinity.query[..., :1], dtype=dtype))
             log_sum_exp = only(affinity.log_sum_exp)
             # A common factor cancels between the two sides; without it a may overflow.
-            centre = 0.5 * (log_sum_exp.amax(-1, True) + log_sum_exp.amin(-1, True))
+            centre = 0.5 * (log_sum_exp.amax(-1, True) + log_sum_exp.amin(-1, True)).detach()
             self.scale = (0.5 * (log_sum_exp - centre)).exp().unsqueeze(-1)
         self.grad_query = torch.zeros_like(affinity.query, dtype=dtype)
         self.grad_key = torch.zeros_like(affinity.key, dtype=dtype)

@@ -58,18 +58,14 @@ def forward(
     affinities = options.affinities(queries, keys)
     attended = [only(s.products(v)[0]) for s, v in zip(affinities, values, strict=True)]
     sides = [AffinitySide(affinity, options.affinity == "symmetric") for affinity in affinities]
-    crosses = _crosses(options, queries, keys)
+    crosses = crosses_of(options, queries, keys)
 
     state: Pair = []
-    for moved in descend(lambda x: _move(sides, x), list(values), options.num_steps):
+    for moved in descend(lambda x: move(sides, x), list(values), options.num_steps):
         if not state:
-            state = _start(options, sides, crosses, moved)
+            state = start_of(options, sides, crosses, moved)
             continue
-        parts = _parts(options, state, moved)
-        by_rgb, by_depth = (
-            side.products(right=[parts[1 - j], moved[j]])[0] for j, side in enumerate(sides)
-        )
-        state = [by_depth[0] + options.beta * by_rgb[1], by_rgb[0] + options.beta * by_depth[1]]
+        state = read_back(options, sides, moved, state)
     if options.num_steps == 0:
         state = [y.clone() for y in state]  # outputs must not share memory with inputs
     return [*attended, *state[::-1]], [only(affinity.log_sum_exp) for affinity in affinities]
@@ -88,7 +84,7 @@ def backward(
     epsilon, beta, count = options.epsilon, options.beta, options.num_steps
     affinities = options.affinities(queries, keys, list(saved))
     sides = [AffinitySide(affinity, options.affinity == "symmetric") for affinity in affinities]
-    crosses = _crosses(options, queries, keys)
+    crosses = crosses_of(options, queries, keys)
 
     # W_k and g_k, the cotangent of Y_k without its factor ε^k, from the last step to the first.
     start = [*values, cotangents[3], cotangents[2]]
@@ -102,10 +98,10 @@ def backward(
         moved, pulled = chains[:2], chains[2:]
         grad_state = [epsilon**k * g for g in pulled]
         if k == count:
-            state = _start(options, sides, crosses, moved)
+            state = start_of(options, sides, crosses, moved)
             pushed = _start_gradient(options, sides, crosses, moved, state, grad_state)
         else:
-            parts = _parts(options, state, moved)
+            parts = parts_of(options, state, moved)
             grad_parts = [epsilon**k * g for g in next_pulled]
             grad_products = [beta * g for g in grad_state]
             reads: Pair = [torch.empty(0)] * 2
@@ -132,9 +128,20 @@ def backward(
     return [side.grad_query for side in sides], [side.grad_key for side in sides], pushed
 
 
-def _move(sides: list[AffinitySide], moved: Pair) -> Pair:
+def move(sides: list[AffinitySide], moved: Pair) -> Pair:
     """Step W_k to W_{k+1} = Ŝ_mᵀ W_k, for both modalities."""
     return [side.products(left=[w])[1][0] for side, w in zip(sides, moved, strict=True)]
+
+
+def read_back(
+    options: CrossDiffusionOptions, sides: list[AffinitySide], moved: Pair, state: Pair
+) -> Pair:
+    """Step Y_{k+1} to Y_k = Ŝ P_k + ½ (1 − ε) Ŝ W_k, the first by the modality that reads."""
+    parts = parts_of(options, state, moved)
+    by_rgb, by_depth = (
+        side.products(right=[parts[1 - j], moved[j]])[0] for j, side in enumerate(sides)
+    )
+    return [by_depth[0] + options.beta * by_rgb[1], by_rgb[0] + options.beta * by_depth[1]]
 
 
 def _move_and_pull(sides: list[AffinitySide], chains: Pair) -> Pair:
@@ -143,7 +150,7 @@ def _move_and_pull(sides: list[AffinitySide], chains: Pair) -> Pair:
     return [by_rgb[0], by_depth[0], by_depth[1], by_rgb[1]]
 
 
-def _parts(options: CrossDiffusionOptions, state: Pair, moved: Pair) -> Pair:
+def parts_of(options: CrossDiffusionOptions, state: Pair, moved: Pair) -> Pair:
     """Combine P_k = ε Y_{k+1} + ½ (1 − ε) W_k, which the other modality's affinity reads."""
     return [
         torch.add(options.beta * w, y, alpha=options.epsilon)
@@ -151,7 +158,7 @@ def _parts(options: CrossDiffusionOptions, state: Pair, moved: Pair) -> Pair:
     ]
 
 
-def _crosses(options: CrossDiffusionOptions, queries: Pair, keys: Pair) -> list[AffinitySide]:
+def crosses_of(options: CrossDiffusionOptions, queries: Pair, keys: Pair) -> list[AffinitySide]:
     """Build softmax(Q_r K_dᵀ), which reads depth, and its counterpart, if they are wanted."""
     if options.initial_affinity != "cross":
         return []
@@ -159,7 +166,7 @@ def _crosses(options: CrossDiffusionOptions, queries: Pair, keys: Pair) -> list[
     return [AffinitySide(affinity, symmetric=False) for affinity in affinities]
 
 
-def _start(
+def start_of(
     options: CrossDiffusionOptions,
     sides: list[AffinitySide],
     crosses: list[AffinitySide],

@@ -1,15 +1,23 @@
 """Cross-diffusion attention: the public operation."""
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from mutualformer.errors import UserError
 from mutualformer.ops.cross_diffusion import flops  # noqa: F401  (torch counts by it)
+from mutualformer.ops.cross_diffusion import interleaved
+from mutualformer.ops.cross_diffusion.backends import choose_backend
 from mutualformer.ops.cross_diffusion.dense import cross_diffusion_dense
-from mutualformer.ops.cross_diffusion.operator import cross_diffusion_operator, operator_arguments
+from mutualformer.ops.cross_diffusion.operator import (
+    cross_diffusion_operator,
+    operator_arguments,
+    sort_tensors,
+)
 from mutualformer.ops.cross_diffusion.options import CrossDiffusionOptions, QueryKeyValue
 from mutualformer.ops.cross_diffusion.stored import cross_diffusion_stored
 
@@ -97,8 +105,12 @@ def diffuse_across(
 ) -> CrossDiffusionOutput:
     """Compute :func:`cross_diffusion` of what travels together already."""
     _check_tensors(rgb, depth)
-    shape, dtype = rgb.query.shape, rgb.query.dtype
-    options = options.resolve(dtype)
+    shape, dtype, device = rgb.query.shape, rgb.query.dtype, rgb.query.device
+    with_gradient = torch.is_grad_enabled() and any(x.requires_grad for x in (*rgb, *depth))
+    choice = choose_backend(
+        device, dtype, shape[-1], with_gradient=with_gradient, backend=options.backend
+    )
+    options = replace(options.resolve(dtype), backend=choice.backend)
     if options.dropout_p > 0:
         rgb, depth = (
             x._replace(
@@ -108,17 +120,45 @@ def diffuse_across(
         )
     if options.backend == "dense":
         return CrossDiffusionOutput(*cross_diffusion_dense(rgb, depth, options))
-    if options.backend == "triton":
-        from mutualformer.ops.affinity.triton.triton_affinity import check_triton
-
-        check_triton(rgb.query)
+    tensors = [tensor.reshape(-1, *shape[-2:]) for tensor in (*rgb, *depth)]
     # ONNX has no operator of ours, so its graphs hold the affinities, whatever the backend.
-    compute = cross_diffusion_stored if torch.onnx.is_in_onnx_export() else cross_diffusion_operator
-    outputs = compute(
-        *(tensor.reshape(-1, *shape[-2:]) for tensor in (*rgb, *depth)),
-        *operator_arguments(options),
-    )
+    if torch.onnx.is_in_onnx_export():
+        outputs = cross_diffusion_stored(*tensors, *operator_arguments(options))
+    elif options.backend == "flex" and not _is_watched(device):
+        is_one_graph = device.type != "cpu" and options.num_steps <= interleaved.MAX_ITERATIONS
+        compose = _compose if is_one_graph else _compose_uncompiled
+        outputs = compose(tensors, options)
+    else:
+        outputs = cross_diffusion_operator(*tensors, *operator_arguments(options))
     return CrossDiffusionOutput(*(output.to(dtype).reshape(shape) for output in outputs[:4]))
+
+
+def _compose(tensors: list[Tensor], options: CrossDiffusionOptions) -> list[Tensor]:
+    """Compute by products that autograd differentiates."""
+    from mutualformer.ops.cross_diffusion import differentiable
+
+    with torch.autocast(tensors[0].device.type, enabled=False):
+        return differentiable.forward(options, *sort_tensors(tensors, options.backend))
+
+
+# Where a graph of torch.compile breaks: its compiler has no log-sum-exp on a CPU, and would take
+# minutes for many steps. On a GPU the products are compiled all the same, each on its own.
+_compose_uncompiled = torch.compiler.disable(_compose)
+
+
+def _is_watched(device: torch.device) -> bool:
+    """Tell whether one operator is wanted, of which all is known without a look into it.
+
+    How many FLOPs it takes, what comes of tensors without data, and how it is mapped over a further
+    dimension. The operator computes by row blocks then, and its FLOPs are those of the backend.
+    """
+    if torch.compiler.is_compiling():
+        return torch.compiler.is_exporting()
+    return (
+        device.type == "meta"
+        or _get_current_dispatch_mode() is not None
+        or torch._C._are_functorch_transforms_active()
+    )
 
 
 def _check_tensors(rgb: QueryKeyValue, depth: QueryKeyValue) -> None:

@@ -19,6 +19,11 @@ from mutualformer.ops.cross_diffusion.options import CrossDiffusionOptions
 MAX_ITERATIONS = 8
 
 
+def serves(options: CrossDiffusionOptions) -> bool:
+    """Tell whether this form is one for these options."""
+    return 1 <= options.num_steps <= MAX_ITERATIONS and options.affinity == "softmax"
+
+
 def num_states(options: CrossDiffusionOptions) -> int:
     """Return how many states :func:`forward` returns after its outputs and log-sum-exps."""
     between = options.num_steps - 1  # Y_k and S W_k for 0 < k < T

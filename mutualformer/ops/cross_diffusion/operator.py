@@ -4,7 +4,7 @@ Being opaque, it works under ``torch.compile`` and ``torch.export`` without a gr
 """
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from types import ModuleType
 from typing import Any
 
@@ -25,17 +25,20 @@ def operator_arguments(options: CrossDiffusionOptions) -> list[Any]:
     """Return resolved options as the operator takes them.
 
     >>> operator_arguments(CrossDiffusionOptions().resolve(torch.float32))
-    [0.6, 1, 'identity', 'softmax', 'matrix_free']
+    [0.6, 1, 'identity', 'softmax', 'auto']
     """
     return [kind(getattr(options, name)) for name, kind in _TYPES.items()]
 
 
+def _options(arguments: Sequence[Any]) -> CrossDiffusionOptions:
+    """Take the options as they came; but autograd is off in here, so row blocks stand for flex."""
+    options = CrossDiffusionOptions(*arguments)
+    return replace(options, backend="matrix_free") if options.backend == "flex" else options
+
+
 def choose_form(options: CrossDiffusionOptions) -> ModuleType:
     """Choose the module whose ``forward`` and ``backward`` serve: fewest passes, if it can."""
-    few = 1 <= options.num_steps <= interleaved.MAX_ITERATIONS
-    if few and options.affinity == "softmax":
-        return interleaved
-    return checkpointed
+    return interleaved if interleaved.serves(options) else checkpointed
 
 
 @torch.library.custom_op(
@@ -49,7 +52,7 @@ def cross_diffusion_operator(*arguments: Any) -> list[Tensor]:
     All of it is at least float32, whatever the inputs are.
     Arguments as in :func:`mutualformer.cross_diffusion`, with one leading dimension G.
     """
-    tensors, options = arguments[:6], CrossDiffusionOptions(*arguments[6:])
+    tensors, options = arguments[:6], _options(arguments[6:])
     with torch.autocast(tensors[0].device.type, enabled=False):
         pairs = sort_tensors(tensors, options.backend)
         outputs, saved = choose_form(options).forward(options, *pairs)
@@ -77,7 +80,7 @@ def cross_diffusion_backward_operator(
     *arguments: Any,
 ) -> list[Tensor]:
     """Compute the gradients of the six inputs from those of the four outputs."""
-    options = CrossDiffusionOptions(*arguments)
+    options = _options(arguments)
     dtype = inputs[0].dtype
     with torch.autocast(inputs[0].device.type, enabled=False):
         pairs = sort_tensors(inputs, options.backend)
@@ -119,13 +122,14 @@ cross_diffusion_backward_operator.register_autograd(_refuse_second_derivative)
 def sort_tensors(tensors: Sequence[Tensor], backend: str) -> tuple[Pair, Pair, Pair]:
     """Sort the six inputs to queries, keys and values, prepared as the backend expects them.
 
-    In the dtype of sums, queries divided by √D; but GPU kernels compare queries and keys in their
-    own dtype and divide the logits, because the quotient could not be rounded without an error.
+    In the dtype of sums, queries divided by √D; but GPU kernels, torch's and ours, compare queries
+    and keys in their own dtype and divide the logits, because the quotient could not be rounded
+    without an error.
     """
     dtype = accumulation_dtype(tensors[0].dtype)
     q_r, k_r, v_r, q_d, k_d, v_d = tensors
     queries, keys = [q_r, q_d], [k_r, k_d]
-    if backend != "triton":
+    if backend not in ("flex", "triton"):
         root = q_r.shape[-1] ** 0.5
         queries = [query.to(dtype) / root for query in queries]
         keys = [key.to(dtype) for key in keys]

@@ -16,7 +16,7 @@ from mutualformer.ops.affinity.tensors import Pair
 InitialAffinity = Literal["identity", "average", "cross"]
 Affinity = Literal["softmax", "symmetric"]
 NumIterations = int | Literal["inf"]
-Backend = Literal["auto", "dense", "matrix_free", "triton"]
+Backend = Literal["auto", "dense", "matrix_free", "flex", "triton"]
 
 
 class QueryKeyValue(NamedTuple):
@@ -45,10 +45,13 @@ class CrossDiffusionOptions:
             overflows float32 when row log-sum-exps differ by more than about 170. Self-attention
             M_m reads through the softmax in both cases.
         backend: ``"dense"`` forms the N × N affinities: the reference, differentiable twice.
-            ``"matrix_free"`` recomputes them in row blocks, forward and backward. ``"triton"`` does
-            so inside GPU kernels, on a CUDA device, in float32 or half precision, for D <= 128;
-            they have not run on a GPU yet. ``"auto"`` is ``"matrix_free"``. A backend that is named
-            never falls back to another.
+            ``"matrix_free"`` recomputes them in row blocks, forward and backward. ``"flex"`` is
+            made of torch's ``flex_attention``, which is compiled to fused kernels on a CUDA device,
+            in float32 or half precision, for D <= 128; on a CPU it serves inference alone, and
+            forms the affinities. ``"triton"`` are kernels of our own for the same tensors; they
+            have not run on a GPU yet. ``"auto"`` is ``"flex"`` on a CUDA device where torch
+            supports it, and ``"matrix_free"`` elsewhere: :func:`mutualformer.ops.choose_backend`
+            tells which, and why. A backend that is named never falls back to another.
         dropout_p: probability of hiding a token's value, drawn once per image, head and modality
             and applied wherever that modality is read (columns of S_m and of S_·m are dropped as a
             whole); the others are scaled by 1 / (1 − p). The diffusion itself sees no dropout.
@@ -93,21 +96,19 @@ class CrossDiffusionOptions:
         check_probability("dropout_p", self.dropout_p)
 
     def resolve(self, dtype: torch.dtype) -> "CrossDiffusionOptions":
-        """Return the options with a number of steps and a backend, for tensors of this dtype.
+        """Return the options with a number of steps, for tensors of this dtype.
 
         >>> CrossDiffusionOptions(num_iterations="inf").resolve(torch.float32).num_iterations
         32
         """
-        # The GPU kernels have run in Triton's interpreter only, so they are not chosen unasked.
-        backend: Backend = "matrix_free" if self.backend == "auto" else self.backend
         if self.epsilon == 0 and self.num_iterations != 0:
             # One step forgets what came before: A, in one way of computing it, so that runs agree.
-            return replace(self, num_iterations=0, initial_affinity="average", backend=backend)
+            return replace(self, num_iterations=0, initial_affinity="average")
         if self.num_iterations == "inf":
             tolerance = 1e-14 if dtype == torch.float64 else 1e-7
             count = math.ceil(math.log(tolerance) / math.log(self.epsilon))
-            return replace(self, num_iterations=max(1, count), backend=backend)
-        return replace(self, backend=backend)
+            return replace(self, num_iterations=max(1, count))
+        return self
 
     @property
     def num_steps(self) -> int:
@@ -127,5 +128,7 @@ class CrossDiffusionOptions:
         form: type[RowBlockAffinity] = RowBlockAffinity
         if self.backend == "triton":
             from mutualformer.ops.affinity.triton.triton_affinity import TritonAffinity as form
+        elif self.backend == "flex":
+            from mutualformer.ops.affinity.flex_affinity import FlexAffinity as form
         known: Sequence[Tensor | None] = log_sum_exps or [None] * len(queries)
         return [form(*x) for x in zip(queries, keys, known, strict=True)]

@@ -2,44 +2,17 @@
 
 import math
 import os
-from importlib.util import find_spec
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from mutualformer.errors import UserError
 from mutualformer.ops.affinity.row_block_affinity import RowBlockAffinity
 
-DTYPES = (torch.float32, torch.float16, torch.bfloat16)
-MAX_WIDTH = 128
-"""Widest head whose tiles fit into registers and shared memory."""
 MAX_CHUNK = 128
 """Columns of a product that one program accumulates; wider ones are divided among programs."""
 
-TRITON_IS_INSTALLED = find_spec("triton") is not None
 CONTIGUOUS = torch.contiguous_format
-
-
-def check_triton(tensor: Tensor) -> None:
-    """Refuse tensors that the kernels cannot serve, and say why.
-
-    Looks at device, dtype and shape only, so that it can be asked while a graph is traced.
-
-    Raises:
-        ValueError: Triton is not installed; the width, the dtype or the device is none it serves.
-    """
-    if not TRITON_IS_INSTALLED:
-        refusal = "triton cannot be imported: install it"
-    elif tensor.dtype not in DTYPES:
-        refusal = f"the dtype is {tensor.dtype}, expected float32, float16 or bfloat16: convert"
-    elif tensor.shape[-1] > MAX_WIDTH:
-        refusal = f"D = {tensor.shape[-1]}, expected at most {MAX_WIDTH}: use more heads"
-    elif tensor.device.type != "cuda" and not is_interpreted():
-        refusal = f"the tensors are on device {tensor.device}, expected a CUDA device: move them"
-    else:
-        return
-    raise UserError(f"backend 'triton' cannot serve: {refusal}, or use backend='matrix_free'")
 
 
 def is_interpreted() -> bool:

@@ -17,15 +17,15 @@ import torch
 from torch import Tensor
 
 from mutualformer import cross_diffusion
-from mutualformer.ops import CrossDiffusionOptions
-from mutualformer.ops.affinity.triton import triton_affinity
+from mutualformer.ops import CrossDiffusionOptions, choose_backend
 from mutualformer.ops.affinity.triton.triton_affinity import TritonAffinity, is_interpreted
+from mutualformer.ops.cross_diffusion import backends
 from mutualformer.ops.cross_diffusion.dense import scaled_logits, symmetric_affinity
 from mutualformer.ops.diffusion import diffuse
 
 HAS_GPU = torch.cuda.is_available()
 DEVICE = "cuda" if HAS_GPU else "cpu"
-CAN_RUN = triton_affinity.TRITON_IS_INSTALLED and (HAS_GPU or is_interpreted())
+CAN_RUN = backends.TRITON_IS_INSTALLED and (HAS_GPU or is_interpreted())
 runs_kernels = pytest.mark.skipif(not CAN_RUN, reason="runs in the interpreter's own process")
 SIZES = [(1, 8), (2, 16), (63, 8), (100, 40), (33, 64)]
 LONG_CASES = [("identity", "softmax"), ("cross", "symmetric")]
@@ -143,7 +143,7 @@ def check_everything(num_tokens: int, width: int, rank: int, dtype: torch.dtype,
 
 @pytest.mark.slow
 @pytest.mark.skipif(CAN_RUN, reason="the tests below run here")
-@pytest.mark.skipif(not triton_affinity.TRITON_IS_INSTALLED, reason="triton is not installed")
+@pytest.mark.skipif(not backends.TRITON_IS_INSTALLED, reason="triton is not installed")
 def test_all_of_this_in_the_interpreter() -> None:
     finished = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__],
@@ -380,19 +380,19 @@ def test_more_than_2_to_the_31_elements() -> None:
 def test_what_it_cannot_serve_is_refused(
     monkeypatch: pytest.MonkeyPatch, tensor: Tensor, words: str
 ) -> None:
-    monkeypatch.setattr(triton_affinity, "TRITON_IS_INSTALLED", True)
+    monkeypatch.setattr(backends, "TRITON_IS_INSTALLED", True)
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     with pytest.raises(ValueError, match="cannot serve") as error:
         cross_diffusion(*[tensor] * 6, epsilon=0.6, num_iterations=1, backend="triton")
     assert words in str(error.value)
     assert "or use backend='matrix_free'" in str(error.value)
-    monkeypatch.setattr(triton_affinity, "TRITON_IS_INSTALLED", False)
+    monkeypatch.setattr(backends, "TRITON_IS_INSTALLED", False)
     with pytest.raises(ValueError, match="triton cannot be imported"):
         cross_diffusion(*[tensor] * 6, epsilon=0.6, num_iterations=1, backend="triton")
 
 
 def test_auto_does_not_take_kernels_that_have_not_run_on_a_gpu() -> None:
-    assert CrossDiffusionOptions().resolve(torch.bfloat16).backend == "matrix_free"
+    assert choose_backend("cpu", torch.bfloat16, 64).backend == "matrix_free"
 
 
 def test_nothing_needs_triton_to_be_imported() -> None:

@@ -1,0 +1,108 @@
+"""Which backend serves which tensors, and why."""
+
+from importlib.util import find_spec
+from typing import NamedTuple
+
+import torch
+
+from mutualformer.errors import UserError
+
+HALF_AND_SINGLE = (torch.float32, torch.float16, torch.bfloat16)
+MAX_WIDTH = 128
+"""Widest head whose tiles fit into the registers and the shared memory of a GPU."""
+FIRST_CAPABILITY = (8, 0)
+"""Oldest NVIDIA GPUs on which torch tests FlexAttention."""
+TRITON_IS_INSTALLED = find_spec("triton") is not None
+
+
+class BackendChoice(NamedTuple):
+    """The backend that computes, and why it is this one."""
+
+    backend: str
+    reason: str
+
+
+def choose_backend(
+    device: torch.device | str,
+    dtype: torch.dtype,
+    dim: int,
+    *,
+    with_gradient: bool = True,
+    backend: str = "auto",
+) -> BackendChoice:
+    """Tell which backend :func:`mutualformer.cross_diffusion` takes for such tensors, and why.
+
+    Args:
+        device: where queries, keys and values are.
+        dtype: what they are.
+        dim: width D of a head.
+        with_gradient: whether anything is to be differentiated.
+        backend: what is asked for, as in :class:`mutualformer.ops.CrossDiffusionOptions`. Nothing
+            that is asked for by name is replaced.
+
+    Raises:
+        ValueError: the backend that is named cannot serve such tensors. The message says why, and
+            what to use instead.
+
+    >>> choose_backend("cpu", torch.float32, 64).backend
+    'matrix_free'
+    """
+    device = torch.device(device)
+    if backend == "auto":
+        refusal = _refusal_of_flex(device, dtype, dim, with_gradient)
+        if device.type != "cuda":
+            return BackendChoice("matrix_free", f"on device {device.type} nothing else is faster")
+        if refusal is not None:
+            return BackendChoice("matrix_free", f"backend 'flex' cannot serve: {refusal}")
+        return BackendChoice(
+            "flex", "torch compiles it to fused kernels for such a device, dtype and width"
+        )
+    refusals = {"flex": _refusal_of_flex, "triton": _refusal_of_triton}
+    refusal = refusals[backend](device, dtype, dim, with_gradient) if backend in refusals else None
+    if refusal is not None:
+        raise UserError(
+            f"backend '{backend}' cannot serve: {refusal}, or use backend='matrix_free'"
+        )
+    return BackendChoice(backend, "it was asked for by name")
+
+
+def _refusal_of_flex(
+    device: torch.device, dtype: torch.dtype, dim: int, with_gradient: bool
+) -> str | None:
+    """Say what torch's FlexAttention does not serve; it forms S, without a gradient, on a CPU."""
+    if device.type == "meta" or (device.type == "cpu" and not with_gradient):
+        return None
+    if device.type == "cpu":
+        return (
+            "torch's flex_attention has no gradient on device cpu, expected a CUDA device, or "
+            "inference: call it under torch.no_grad()"
+        )
+    if device.type != "cuda":
+        return f"the tensors are on device {device}, expected a CUDA device: move them"
+    if not TRITON_IS_INSTALLED:
+        return "triton cannot be imported, to which torch compiles: install it"
+    if torch.version.hip is None and torch.cuda.get_device_capability(device) < FIRST_CAPABILITY:
+        return f"the GPU is older than compute capability {'.'.join(map(str, FIRST_CAPABILITY))}"
+    return _refusal_of_kernels(dtype, dim)
+
+
+def _refusal_of_triton(
+    device: torch.device, dtype: torch.dtype, dim: int, with_gradient: bool
+) -> str | None:
+    """Say what our own GPU kernels do not serve."""
+    from mutualformer.ops.affinity.triton.triton_affinity import is_interpreted
+
+    if not TRITON_IS_INSTALLED:
+        return "triton cannot be imported: install it"
+    refusal = _refusal_of_kernels(dtype, dim)
+    if refusal is None and device.type != "cuda" and not is_interpreted():
+        return f"the tensors are on device {device}, expected a CUDA device: move them"
+    return refusal
+
+
+def _refusal_of_kernels(dtype: torch.dtype, dim: int) -> str | None:
+    if dtype not in HALF_AND_SINGLE:
+        return f"the dtype is {dtype}, expected float32, float16 or bfloat16: convert"
+    if dim > MAX_WIDTH:
+        return f"D = {dim}, expected at most {MAX_WIDTH}: use more heads"
+    return None
