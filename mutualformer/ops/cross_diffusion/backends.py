@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 
 from mutualformer.errors import UserError
+from mutualformer.ops.cross_diffusion.options import Backend
 
 HALF_AND_SINGLE = (torch.float32, torch.float16, torch.bfloat16)
 MAX_WIDTH = 128
@@ -18,7 +19,7 @@ TRITON_IS_INSTALLED = find_spec("triton") is not None
 class BackendChoice(NamedTuple):
     """The backend that computes, and why it is this one."""
 
-    backend: str
+    backend: Backend
     reason: str
 
 
@@ -28,7 +29,7 @@ def choose_backend(
     dim: int,
     *,
     with_gradient: bool = True,
-    backend: str = "auto",
+    backend: Backend = "auto",
 ) -> BackendChoice:
     """Tell which backend :func:`mutualformer.cross_diffusion` takes for such tensors, and why.
 

@@ -9,8 +9,10 @@ from torch import Tensor
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from mutualformer.errors import UserError
-from mutualformer.ops.cross_diffusion import flops  # noqa: F401  (torch counts by it)
-from mutualformer.ops.cross_diffusion import interleaved
+from mutualformer.ops.cross_diffusion import (
+    flops,  # noqa: F401  (torch counts by it)
+    interleaved,
+)
 from mutualformer.ops.cross_diffusion.backends import choose_backend
 from mutualformer.ops.cross_diffusion.dense import cross_diffusion_dense
 from mutualformer.ops.cross_diffusion.operator import (

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from mutualformer import cross_diffusion
-from mutualformer.ops import CrossDiffusionOptions, choose_backend
+from mutualformer.ops import choose_backend
 from mutualformer.ops.affinity.triton.triton_affinity import TritonAffinity, is_interpreted
 from mutualformer.ops.cross_diffusion import backends
 from mutualformer.ops.cross_diffusion.dense import scaled_logits, symmetric_affinity

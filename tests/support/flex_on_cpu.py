@@ -1,0 +1,24 @@
+"""Let torch's FlexAttention be differentiated on a CPU, which torch refuses.
+
+Its eager form, which forms S, has gradients; what stands before it is a check of the device alone.
+The products are traced by torch's compiler as on a GPU, but not compiled any further.
+"""
+
+import sys
+
+import pytest
+from torch.nn.attention import flex_attention as of_torch
+
+from mutualformer.ops.cross_diffusion import backends
+
+
+def allow_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take both checks out of the way: torch's, and ours, which says what torch would."""
+    monkeypatch.setattr(of_torch, "_validate_device", lambda *_: None)
+    monkeypatch.setattr(backends, "_refusal_of_flex", lambda *_: None)
+
+
+def allow_whole_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let one graph of torch.compile hold the composition, as on a GPU."""
+    module = sys.modules["mutualformer.ops.cross_diffusion.cross_diffusion"]
+    monkeypatch.setattr(module, "_compose_uncompiled", module._compose)
