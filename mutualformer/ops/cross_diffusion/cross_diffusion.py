@@ -123,6 +123,8 @@ def diffuse_across(
     if options.backend == "dense":
         return CrossDiffusionOutput(*cross_diffusion_dense(rgb, depth, options))
     tensors = [tensor.reshape(-1, *shape[-2:]) for tensor in (*rgb, *depth)]
+    if not with_gradient:
+        tensors = [tensor.detach() for tensor in tensors]  # torch's flex_attention asks each
     # ONNX has no operator of ours, so its graphs hold the affinities, whatever the backend.
     if torch.onnx.is_in_onnx_export():
         outputs = cross_diffusion_stored(*tensors, *operator_arguments(options))

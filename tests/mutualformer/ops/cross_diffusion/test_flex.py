@@ -90,8 +90,8 @@ def test_wide_products_are_divided() -> None:
 
 @pytest.mark.usefixtures("differentiable")
 def test_gradcheck() -> None:
-    options = {"num_iterations": 2, "initial_affinity": "cross", "affinity": "symmetric"}
-    tensors = [x.detach()[:1, :1].requires_grad_() for x in make(3, 2, torch.float64)]
+    options = {"initial_affinity": "cross", "affinity": "symmetric"}
+    tensors = [x.detach()[:1].requires_grad_() for x in make(2, 1, torch.float64)]
     assert torch.autograd.gradcheck(diffuse("flex", **options), tensors)
 
 
@@ -107,8 +107,11 @@ def test_half_precision_errs_no_more_than_twice_the_plain_form(dtype: torch.dtyp
         s_rd, s_dr = 0.6 * (s_r @ s_d.mT) + average, 0.6 * (s_d @ s_r.mT) + average
         return s_r @ v_r, s_d @ v_d, s_rd @ v_d, s_dr @ v_r
 
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        ours = run(diffuse("flex"), tensors)
+    def under_autocast(*tensors: Tensor) -> Any:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return cross_diffusion(*tensors, **FLEX)
+
+    ours = run(under_autocast, tensors)
     for got, other, value in zip(ours, run(plain, tensors), exact, strict=True):
         assert got.dtype == dtype
         assert (got - value).norm() <= 2 * (other - value).norm()
@@ -200,7 +203,7 @@ def test_a_compiled_network_around_the_block(whole: bool, monkeypatch: pytest.Mo
 
 
 @pytest.mark.usefixtures("differentiable")
-@pytest.mark.parametrize("options", [{"num_iterations": 3, "initial_affinity": "average"},
+@pytest.mark.parametrize("options", [{"num_iterations": 2, "initial_affinity": "average"},
                                      {"affinity": "symmetric"}])  # fmt: skip
 def test_one_graph_of_further_options(
     options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
