@@ -42,8 +42,8 @@ class FlexAffinity(RowBlockAffinity):
         # A list, because torch's compiler (2.14) forgets an attribute that is set after a call of
         # flex_attention, if the object is older than the call.
         self._known = [] if log_sum_exp is None else [log_sum_exp]
-        self.query = query
-        self.key = key
+        self.query = _own(query)
+        self.key = _own(key)
 
     @property
     def log_sum_exp(self) -> Tensor | None:  # type: ignore[override]
@@ -73,6 +73,7 @@ class FlexAffinity(RowBlockAffinity):
         """Call a function compiled, unless what is being compiled holds it already."""
         if torch.compiler.is_compiling():
             return function(*tensors)
+        tensors = tuple(map(_own, tensors))
         for tensor in tensors:
             torch._dynamo.maybe_mark_dynamic(tensor, (0, 1))
             if tensor.dim() == 3:
@@ -148,6 +149,11 @@ def compiled(function: Callable[..., Any], device: str) -> Callable[..., Any]:
     """
     backend = "eager" if device == "cpu" else "inductor"
     return torch.compile(function, backend=backend, fullgraph=True)
+
+
+def _own(tensor: Tensor) -> Tensor:
+    """Copy a view, with which the sizes of all that it views would be compiled in."""
+    return tensor.clone() if not torch.compiler.is_compiling() and tensor._is_view() else tensor
 
 
 def _join(chunks: list[Tensor]) -> Tensor:
