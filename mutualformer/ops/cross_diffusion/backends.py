@@ -82,9 +82,15 @@ def _refusal_of_flex(
         return f"the tensors are on device {device}, expected a CUDA device: move them"
     if not TRITON_IS_INSTALLED:
         return "triton cannot be imported, to which torch compiles: install it"
-    if torch.version.hip is None and torch.cuda.get_device_capability(device) < FIRST_CAPABILITY:
+    if _is_too_old(device):
         return f"the GPU is older than compute capability {'.'.join(map(str, FIRST_CAPABILITY))}"
     return _refusal_of_kernels(dtype, dim)
+
+
+@torch.compiler.assume_constant_result  # torch's compiler need not look into CUDA
+def _is_too_old(device: torch.device) -> bool:
+    is_nvidia = torch.version.hip is None
+    return is_nvidia and torch.cuda.get_device_capability(device) < FIRST_CAPABILITY
 
 
 def _refusal_of_triton(

@@ -78,10 +78,10 @@ def cross_diffusion(
     whatever the backend but ``"dense"``.
 
     Transforms: ``torch.func.vmap`` and ``torch.compile`` serve all backends; ``torch.func.grad``
-    and second derivatives ``"dense"`` alone. FlopCounterMode counts the products really made.
+    and second derivatives ``"dense"`` alone. FlopCounterMode counts the products of the backend.
 
     Numerics: half precision is accumulated in float32 and rounded once at the end, also under
-    autocast; the GPU kernels round what enters a matrix product as well.
+    autocast; GPU kernels, and ``"flex"`` everywhere, round what enters a matrix product as well.
 
     Cost: per head, dense O(T N³) time, O(N²) memory; matrix-free O(T N² D) time, O(N D) memory
     times T up to 8 steps, and times the logarithm of T beyond.

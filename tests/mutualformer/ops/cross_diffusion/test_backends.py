@@ -1,5 +1,7 @@
 """Which backend is taken, and what is said of it."""
 
+import sys
+
 import pytest
 import torch
 
@@ -58,14 +60,21 @@ def test_what_is_named_is_taken(backend: str) -> None:
     assert choice == (backend, "it was asked for by name")
 
 
+def test_a_compiled_graph_asks_without_a_break() -> None:
+    def function(x: torch.Tensor) -> torch.Tensor:
+        choice = choose_backend(torch.device("cuda", 0), x.dtype, x.shape[-1])
+        return x + 1 if choice.backend == "flex" else x - 1
+
+    compiled = torch.compile(function, backend="eager", fullgraph=True)
+    assert compiled(torch.zeros(3, 64)).sum() == 3 * 64
+
+
 def test_the_operation_asks_it(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     def choose(*facts: object, **further: object) -> backends.BackendChoice:
         asked.append((*facts, further))
         return backends.BackendChoice("dense", "")
-
-    import sys
 
     module = sys.modules["mutualformer.ops.cross_diffusion.cross_diffusion"]
     monkeypatch.setattr(module, "choose_backend", choose)
