@@ -126,6 +126,11 @@ def _attend(
     query: Tensor, key: Tensor, values: Tensor, score_mod: Callable[..., Tensor] | None
 ) -> tuple[Tensor, Tensor]:
     width, columns = query.shape[-1], values.shape[-1]
+    dtype, size = values.dtype, None
+    if query.dtype == torch.float16:
+        # A column of S may collect N values, more than float16 can hold.
+        size = values.detach().abs().amax((-2, -1), keepdim=True).clamp(min=1)
+        values = values / size
     out, aux = flex_attention(
         _as_head(query, width),
         _as_head(key, width),
@@ -134,7 +139,8 @@ def _attend(
         scale=width**-0.5,
         return_aux=AuxRequest(lse=True),
     )
-    return out.squeeze(1)[..., :columns].to(values.dtype), only(aux.lse).squeeze(1)
+    out = out.squeeze(1)[..., :columns].to(dtype)
+    return (out if size is None else out * size), only(aux.lse).squeeze(1)
 
 
 def _as_head(tensor: Tensor, width: int) -> Tensor:

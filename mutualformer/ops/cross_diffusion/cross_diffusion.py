@@ -84,7 +84,7 @@ def cross_diffusion(
     autocast; GPU kernels, and ``"flex"`` everywhere, round what enters a matrix product as well.
 
     Cost: per head, dense O(T N³) time, O(N²) memory; matrix-free O(T N² D) time, O(N D) memory
-    times T up to 8 steps, and times the logarithm of T beyond.
+    times T up to 8 steps, and times the logarithm of T beyond (``"flex"``: its root).
 
     Source: MutualFormer, arXiv 2112.01177, cross-diffusion attention. The paper's figure multiplies
     S_rd with V_r; rows index RGB tokens and columns depth tokens, so we multiply with V_d, as the

@@ -113,6 +113,15 @@ def test_half_precision_errs_no_more_than_twice_the_plain_form(dtype: torch.dtyp
         assert (got - value).norm() <= 2 * (other - value).norm()
 
 
+def test_a_column_that_collects_more_than_float16_holds() -> None:
+    tensors = [torch.zeros(1, 2500, 16, dtype=torch.float16) for _ in range(6)]
+    tensors[3][:] = tensors[4][:, 7] = 8.0  # every depth token reads token 7 alone
+    tensors[5][:] = 80.0  # so that W_d has 200000 there
+    got, expected = (cross_diffusion(*tensors, backend=x) for x in ("flex", "dense"))
+    assert expected.rgb_from_depth.float().mean() == pytest.approx(80, rel=1e-3)
+    torch.testing.assert_close(got.rgb_from_depth, expected.rgb_from_depth, rtol=2e-3, atol=0)
+
+
 @pytest.mark.usefixtures("differentiable")
 @pytest.mark.parametrize("affinity", ["softmax", "symmetric"])
 def test_large_logits_stay_finite(affinity: str) -> None:
