@@ -21,6 +21,18 @@ MAX_COMPILATIONS = 64
 """Compilations per function before torch refuses more: dtypes × head widths × what has gradients.
 The number of tokens, images and heads is no part of it."""
 
+FIRST_CAPABILITY = 8.0
+"""Oldest NVIDIA GPUs on which torch tests FlexAttention."""
+
+
+@torch.compiler.assume_constant_result  # torch's compiler need not look into CUDA
+def is_too_old(device: torch.device) -> bool:
+    """Tell whether torch does not claim that FlexAttention works on such a GPU."""
+    if torch.version.hip is not None:
+        return False
+    major, minor = torch.cuda.get_device_capability(device)
+    return major + minor / 10 < FIRST_CAPABILITY
+
 
 class FlexAffinity(RowBlockAffinity):
     """S = softmax(Q Kᵀ / √D) of one modality, by :func:`flex_attention` of torch.

@@ -11,8 +11,6 @@ from mutualformer.ops.cross_diffusion.options import Backend
 HALF_AND_SINGLE = (torch.float32, torch.float16, torch.bfloat16)
 MAX_WIDTH = 128
 """Widest head whose tiles fit into the registers and the shared memory of a GPU."""
-FIRST_CAPABILITY = (8, 0)
-"""Oldest NVIDIA GPUs on which torch tests FlexAttention."""
 TRITON_IS_INSTALLED = find_spec("triton") is not None
 
 
@@ -82,15 +80,11 @@ def _refusal_of_flex(
         return f"the tensors are on device {device}, expected a CUDA device: move them"
     if not TRITON_IS_INSTALLED:
         return "triton cannot be imported, to which torch compiles: install it"
-    if _is_too_old(device):
-        return f"the GPU is older than compute capability {'.'.join(map(str, FIRST_CAPABILITY))}"
+    from mutualformer.ops.affinity.flex_affinity import FIRST_CAPABILITY, is_too_old
+
+    if is_too_old(device):
+        return f"the GPU is older than compute capability {FIRST_CAPABILITY}"
     return _refusal_of_kernels(dtype, dim)
-
-
-@torch.compiler.assume_constant_result  # torch's compiler need not look into CUDA
-def _is_too_old(device: torch.device) -> bool:
-    is_nvidia = torch.version.hip is None
-    return is_nvidia and torch.cuda.get_device_capability(device) < FIRST_CAPABILITY
 
 
 def _refusal_of_triton(

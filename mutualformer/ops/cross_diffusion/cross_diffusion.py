@@ -129,9 +129,7 @@ def diffuse_across(
     if torch.onnx.is_in_onnx_export():
         outputs = cross_diffusion_stored(*tensors, *operator_arguments(options))
     elif options.backend == "flex" and not _is_watched(device):
-        is_one_graph = device.type != "cpu" and options.num_steps <= interleaved.MAX_ITERATIONS
-        compose = _compose if is_one_graph else _compose_uncompiled
-        outputs = compose(tensors, options)
+        outputs = _compose(tensors, options)
     else:
         outputs = cross_diffusion_operator(*tensors, *operator_arguments(options))
     return CrossDiffusionOutput(*(output.to(dtype).reshape(shape) for output in outputs[:4]))
@@ -139,15 +137,16 @@ def diffuse_across(
 
 def _compose(tensors: list[Tensor], options: CrossDiffusionOptions) -> list[Tensor]:
     """Compute by products that autograd differentiates."""
-    from mutualformer.ops.cross_diffusion import differentiable
+    from mutualformer.ops.cross_diffusion import differentiable  # which loads torch's compiler
 
+    # A graph of torch.compile breaks where its compiler lacks the log-sum-exp, on a CPU, or would
+    # take minutes. On a GPU the products are compiled all the same, each on its own.
+    is_one_graph = (
+        tensors[0].device.type != "cpu" and options.num_steps <= interleaved.MAX_ITERATIONS
+    )
+    forward = differentiable.forward if is_one_graph else differentiable.forward_uncompiled
     with torch.autocast(tensors[0].device.type, enabled=False):
-        return differentiable.forward(options, *sort_tensors(tensors, options.backend))
-
-
-# Where a graph of torch.compile breaks: its compiler has no log-sum-exp on a CPU, and would take
-# minutes for many steps. On a GPU the products are compiled all the same, each on its own.
-_compose_uncompiled = torch.compiler.disable(_compose)
+        return forward(options, *sort_tensors(tensors, options.backend))
 
 
 def _is_watched(device: torch.device) -> bool:

@@ -48,6 +48,10 @@ def forward(options: CrossDiffusionOptions, queries: Pair, keys: Pair, values: P
     return [*attended, *state[::-1]]
 
 
+# For where a graph of torch.compile is to break.
+forward_uncompiled = torch.compiler.disable(forward)
+
+
 def stretches(options: CrossDiffusionOptions) -> list[int]:
     """Return into how many steps each the steps are divided; if it is one stretch, all is kept."""
     count = options.num_steps

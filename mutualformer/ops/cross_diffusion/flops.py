@@ -10,7 +10,6 @@ from torch.utils.flop_counter import FlopCounterMode, register_flop_formula
 
 from mutualformer.ops.affinity.row_block_affinity import RowBlockAffinity
 from mutualformer.ops.affinity.tensors import Pair
-from mutualformer.ops.cross_diffusion import differentiable
 from mutualformer.ops.cross_diffusion.operator import (
     choose_form,
     sort_tensors,
@@ -66,6 +65,7 @@ def flex_flops(inputs: Sequence[torch.Size], arguments: Sequence[Any]) -> tuple[
     again, and the gradients of S, values, queries and keys.
     """
     from mutualformer.ops.affinity.flex_affinity import FlexAffinity, read
+    from mutualformer.ops.cross_diffusion import differentiable
 
     columns: list[int] = []
 
