@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 from torch._dynamo.utils import counters
+from torch.utils.flop_counter import FlopCounterMode
 
 from mutualformer import MutualFormerBlock, cross_diffusion
-from mutualformer.ops import choose_backend
+from mutualformer.ops import affinity_rows, choose_backend
 
 pytestmark = [
     pytest.mark.gpu,
@@ -111,3 +112,14 @@ def test_a_compiled_network_around_the_block(dtype: torch.dtype) -> None:
     for got, expected in zip(*results, strict=True):
         difference = (got.float() - expected.float()).norm() / expected.float().norm()
         assert difference < (1e-4 if dtype == torch.float32 else 5e-2)
+
+
+def test_flops_are_counted_and_graphs_can_be_kept() -> None:
+    tensors = make((1, 2, 200, 32), torch.float32)
+    with FlopCounterMode(display=False) as counter:
+        run(tensors, "flex")
+    assert counter.get_total_flops() == (11 + 27) * 2 * 2 * 200 * 200 * 32
+    given = [tensors[i] for i in (0, 1, 3, 4)]
+    rows, expected = (affinity_rows(*given, [0, 199], backend=x) for x in ("flex", "dense"))
+    for got, value in zip(rows, expected, strict=True):
+        torch.testing.assert_close(got, value, rtol=1e-4, atol=1e-5)
