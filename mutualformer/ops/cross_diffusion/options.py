@@ -48,10 +48,10 @@ class CrossDiffusionOptions:
             ``"matrix_free"`` recomputes them in row blocks, forward and backward. ``"flex"`` is
             made of torch's ``flex_attention``, which is compiled to fused kernels on a CUDA device,
             in float32 or half precision, for D <= 128; on a CPU it serves inference alone, and
-            forms the affinities. ``"triton"`` are kernels of our own for the same tensors; they
-            have not run on a GPU yet. ``"auto"`` is ``"flex"`` on a CUDA device where torch
-            supports it, and ``"matrix_free"`` elsewhere: :func:`mutualformer.ops.choose_backend`
-            tells which, and why. A backend that is named never falls back to another.
+            forms the affinities. ``"triton"`` are kernels of our own for the same tensors. Neither
+            has run on a GPU yet, so that ``"auto"`` is ``"matrix_free"``;
+            :func:`mutualformer.ops.choose_backend` tells which is taken, and why. A backend that is
+            named never falls back to another.
         dropout_p: probability of hiding a token's value, drawn once per image, head and modality
             and applied wherever that modality is read (columns of S_m and of S_·m are dropped as a
             whole); the others are scaled by 1 / (1 − p). The diffusion itself sees no dropout.

@@ -18,7 +18,16 @@ def _a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
 
 
-def test_auto_takes_flex_on_a_gpu_and_row_blocks_on_a_cpu() -> None:
+def test_auto_keeps_to_what_has_run() -> None:
+    choice = choose_backend("cuda", BF16, 64)
+    assert choice.backend == "matrix_free" and "has not run on a GPU yet" in choice.reason
+    assert choose_backend("cuda", BF16, 64, backend="flex").backend == "flex"
+
+
+def test_auto_then_takes_flex_on_a_gpu_and_row_blocks_on_a_cpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(backends, "FLEX_RAN_ON_A_GPU", True)
     assert choose_backend("cuda", BF16, 64) == (
         "flex",
         "torch compiles it to fused kernels for such a device, dtype and width",
