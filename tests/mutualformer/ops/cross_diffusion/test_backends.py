@@ -69,7 +69,9 @@ def test_what_is_named_is_taken(backend: str) -> None:
     assert choice == (backend, "it was asked for by name")
 
 
-def test_a_compiled_graph_asks_without_a_break() -> None:
+def test_a_compiled_graph_asks_without_a_break(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "FLEX_RAN_ON_A_GPU", True)
+
     def function(x: torch.Tensor) -> torch.Tensor:
         choice = choose_backend(torch.device("cuda", 0), x.dtype, x.shape[-1])
         return x + 1 if choice.backend == "flex" else x - 1
