@@ -133,7 +133,7 @@ def _place_labels(figure: "Figure", panel: "Axes", points: Sequence[_Point]) -> 
     from matplotlib.text import Text
     from matplotlib.transforms import Bbox
 
-    taken = []
+    taken = [panel.title.get_window_extent()]
     for point in points:
         ends = [(point.cost, point.score + sign * point.std) for sign in (-1, 1)]
         (x, low), (_, high) = panel.transData.transform(ends)
