@@ -138,7 +138,8 @@ def _from_anywhere(path: Path, config: Path) -> Path:
 
     So that `mutualformer sweep /project/experiments/NAME.yaml` runs from another directory.
     """
-    if config.is_absolute() or config.is_file():
+    # A name alone would be looked for in folders that have nothing to do with the sweep.
+    if config.is_absolute() or config.is_file() or len(config.parts) == 1:
         return config
     folders = path.resolve().parents
     return next((x / config for x in folders if (x / config).is_file()), config)

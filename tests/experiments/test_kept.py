@@ -19,7 +19,10 @@ def test_the_table_is_full_without_a_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)  # where no run is
     table = path.parent.parent / "tables" / f"{path.stem}.yaml"
-    assert main(["table", str(table), "--format", "markdown"]) == 0
+    outputs = [tmp_path / f"table{suffix}" for suffix in (".md", ".tex", ".csv", ".html")]
+    options = [word for output in outputs for word in ("--output", str(output))]
+    assert main(["table", str(table), "--format", "markdown", *options]) == 0
+    assert all("ccuracy" in output.read_text() for output in outputs)
     count = len(read_kept(path))
     printed = capsys.readouterr().out
     assert f"{count} of {count} runs: " in printed

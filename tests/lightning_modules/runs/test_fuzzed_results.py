@@ -124,7 +124,7 @@ def test_cost_json_and_the_table_made_of_it(tmp_path: Path, sweep: Path) -> None
     scores = build_table(file, 100)
 
     def read(path: Path) -> None:
-        table = add_costs(scores, file.rows)
+        table = add_costs(scores)
         shown(lambda console: print_table(table, console))
         for render in RENDERERS.values():
             assert all(line.isprintable() for line in render(table).encode().decode().split("\n"))
