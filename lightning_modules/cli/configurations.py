@@ -72,7 +72,7 @@ def refuse_for_runs(sources: Sequence[Source], settings: Sequence[str]) -> None:
         if runs and has_effect(name):
             raise UserError(
                 f"--{name} would change what {runs[0]} is, which is measured with its own "
-                "settings: leave it out (mutualformer cost takes it with an experiment)"
+                "settings: leave it out"
             )
 
 

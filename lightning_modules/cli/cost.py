@@ -5,7 +5,7 @@ import sys
 from argparse import Namespace
 
 from lightning_modules.cli.output import wide_console, write_output
-from lightning_modules.cli.parser import PlainParser, any_path, path_ending_in, split_settings
+from lightning_modules.cli.parser import PlainParser, add_output_files, any_path, split_settings
 from mutualformer.errors import UserError
 
 _DESCRIPTION = """Measure what networks cost: parameters, FLOPs, milliseconds and memory of an image
@@ -36,18 +36,7 @@ def _parse(arguments: list[str]) -> tuple[Namespace, list[str]]:
     parser = PlainParser("cost", _DESCRIPTION)
     add = parser.add_argument
     add("configs", type=any_path, nargs="+", metavar="CONFIG")
-    add(
-        "--output",
-        type=path_ending_in(".md", ".tex", ".csv", ".html"),
-        metavar="FILE",
-        help="also write the table, by suffix: .md .tex .csv .html",
-    )
-    add(
-        "--plot",
-        type=path_ending_in(".png", ".svg"),
-        metavar="FILE",
-        help="draw the main score of runs over a cost: .png .svg",
-    )
+    add_output_files(parser, "the main score of runs over a cost")
     add("--x", choices=_X, help=f"the cost in that plot (default: {_DEFAULT_X})")
     settings, others = split_settings(parser, arguments)
     options = parser.parse_args(others)

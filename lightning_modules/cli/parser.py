@@ -66,6 +66,27 @@ def any_path(text: str) -> Path:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def add_output_files(parser: argparse.ArgumentParser, drawn: str) -> None:
+    """Add `--output` for the table of a command, and `--plot` for its figure.
+
+    Args:
+        parser: of the command.
+        drawn: what the figure shows.
+    """
+    parser.add_argument(
+        "--output",
+        type=path_ending_in(".md", ".tex", ".csv", ".html"),
+        metavar="FILE",
+        help="also write the table, by suffix: .md .tex .csv .html",
+    )
+    parser.add_argument(
+        "--plot",
+        type=path_ending_in(".png", ".svg"),
+        metavar="FILE",
+        help=f"draw {drawn}: .png .svg",
+    )
+
+
 def path_ending_in(*suffixes: str) -> Callable[[str], Path]:
     """Return a converter for `type=` to a file that may be written, with one of these suffixes."""
 

@@ -4,7 +4,7 @@ import argparse
 from argparse import Namespace
 
 from lightning_modules.cli.output import wide_console, write_output
-from lightning_modules.cli.parser import PlainParser, any_path, path_ending_in, split_settings
+from lightning_modules.cli.parser import PlainParser, add_output_files, any_path, split_settings
 
 _DESCRIPTION = """Test trained runs on their test images, clean and with one modality corrupted.
 
@@ -46,18 +46,7 @@ def _parse(arguments: list[str]) -> tuple[Namespace, list[str]]:
         metavar="S,S,...",
         help="numbers in (0, 1] (default: 0.25,0.5,1)",
     )
-    add(
-        "--output",
-        type=path_ending_in(".md", ".tex", ".csv", ".html"),
-        metavar="FILE",
-        help="also write the table, by suffix: .md .tex .csv .html",
-    )
-    add(
-        "--plot",
-        type=path_ending_in(".png", ".svg"),
-        metavar="FILE",
-        help="draw the main score over the severity, a panel per corruption: .png .svg",
-    )
+    add_output_files(parser, "the main score over the severity, a panel per corruption")
     settings, others = split_settings(parser, arguments)
     return parser.parse_args(others), settings
 

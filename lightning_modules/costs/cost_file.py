@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.files import write_atomically
+from lightning_modules.runs.json_file import read_json
 from lightning_modules.runs.score import is_number
 from mutualformer.errors import UserError
 
@@ -78,14 +79,7 @@ def read_cost(path: Path) -> Cost:
         FileNotFoundError: there is none: the run has not been measured.
         CostError: it is cut, is no cost file, or holds values that are no costs.
     """
-    try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise CostError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise CostError(f"{path} is damaged ({error}); {_AGAIN}") from error
+    content = read_json(path, CostError, _AGAIN)
     if problem := _problem(content):
         raise CostError(f"{path} is not a file of mutualformer cost: {problem}; {_AGAIN}")
     return Cost(**content)

@@ -1,10 +1,10 @@
 """Read the `results.json` of a test run."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lightning_modules.runs.json_file import read_json
 from lightning_modules.runs.score import (
     SALIENCY_SCORES,
     Score,
@@ -73,16 +73,7 @@ def read_results(path: Path) -> Results:
         FileNotFoundError: there is no such file: the run has not been tested yet.
         ResultsError: it is cut, is no results file, or holds values that are no scores.
     """
-    try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise ResultsError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:  # JSON and UTF-8 errors are both ValueErrors
-        raise ResultsError(
-            f"{path} is damaged ({error}); run mutualformer test again, or delete it"
-        ) from error
+    content = read_json(path, ResultsError, "run mutualformer test again, or delete it")
     return parse_results(path, content)
 
 

@@ -12,11 +12,22 @@ from lightning_modules.runs.git import git_output
 from lightning_modules.tables.runs import Run
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
-# Read by every training, beside the classes that its configuration names.
+# What trainings are made of, beside the classes that their configurations name: rather too much
+# than too little, as which of it a single run reads is not looked into.
 _ALWAYS = (
     "mutualformer/ops",
     "mutualformer/layers",
+    "mutualformer/network",
+    "mutualformer/losses.py",
     "mutualformer/fusions/base.py",
+    "datamodules/augmentation",
+    "datamodules/reading",
+    "datamodules/batch.py",
+    "datamodules/paired_modality_data_module.py",
+    "datamodules/rgbd_saliency_dataset.py",
+    "datamodules/synthetic_scenes.py",
+    "datamodules/token_probes.py",
+    "datamodules/training_order.py",
     "lightning_modules/base_module.py",
     "lightning_modules/optimization",
     "lightning_modules/metrics",

@@ -70,6 +70,12 @@ def test_of_a_commit_that_is_not_known_nothing_is_said(repository: Path, commit:
     assert stale.changed_since(run_of(repository, commit=commit)) == []
 
 
+def test_what_trainings_are_made_of_is_there() -> None:
+    """A file that is moved must not fall out of the comparison without a word."""
+    root = Path(stale.__file__).resolve().parents[2]
+    assert all((root / path).exists() for path in stale._ALWAYS)
+
+
 def test_classes_of_this_repository_are_found_in_their_files() -> None:
     config = {"model": {"class_path": "lightning_modules.ProbeModule"}}
     run: Any = SimpleNamespace(results=SimpleNamespace(config=config))
