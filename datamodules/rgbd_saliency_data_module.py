@@ -25,7 +25,8 @@ from datamodules.reading.decoded_image_cache import DecodedImageCache
 from datamodules.reading.depth_maps import DepthReader, ImageReader, InvalidDepth
 from datamodules.reading.image_files import holds_fourth_channel
 from datamodules.reading.pair_files import PairedFiles, pair_files
-from datamodules.rgbd_saliency_dataset import RGBDSaliencyDataset, new_flag
+from datamodules.rgbd_saliency_dataset import RGBDSaliencyDataset
+from datamodules.shared_flag import SharedFlag
 from mutualformer.errors import UserError
 
 SecondModality = Literal["depth", "thermal", "nir"]
@@ -153,7 +154,7 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
         self.resize_depth = resize_depth
         self.augment = augment
         self.cache = None if cache_dir is None else DecodedImageCache(Path(cache_dir))
-        self._has_warned = new_flag()
+        self._has_warned = SharedFlag()
         self._ready: set[tuple[str, ...]] = set()
 
     def setup(self, stage: str) -> None:

@@ -16,6 +16,7 @@ from datamodules.reading.depth_maps import DepthReader, ImageReader
 from datamodules.reading.image_files import read_mask, read_rgb
 from datamodules.reading.pair_files import PairedFiles
 from datamodules.reading.pair_sizes import check_sizes
+from datamodules.shared_flag import SharedFlag
 
 
 class RGBDSaliencyDataset(PairedModalityDataset):
@@ -34,7 +35,7 @@ class RGBDSaliencyDataset(PairedModalityDataset):
         with_ground_truth: whether items also hold `ground_truth`, the mask at its own size.
         dataset_name: name for all items instead of those of their data sets.
         cache: keeps decoded files; what is read is the same with it and without.
-        has_warned: of `new_flag`, set when outliers were warned of; several data sets share it.
+        has_warned: set when outliers were warned of; several data sets share it.
 
     Raises:
         DataError: on creation, if a file has no readable header or another size than its RGB
@@ -50,7 +51,7 @@ class RGBDSaliencyDataset(PairedModalityDataset):
         with_ground_truth: bool = True,
         dataset_name: str | None = None,
         cache: DecodedImageCache | None = None,
-        has_warned: Tensor | None = None,
+        has_warned: SharedFlag | None = None,
     ) -> None:
         for sample in samples:
             check_sizes(sample, resize_depth)
@@ -61,7 +62,7 @@ class RGBDSaliencyDataset(PairedModalityDataset):
         self.dataset_name = dataset_name
         self.cache = cache
         self._constant_depth_maps: set[Path] = set()
-        self._has_warned = new_flag() if has_warned is None else has_warned
+        self._has_warned = SharedFlag() if has_warned is None else has_warned
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -102,8 +103,11 @@ class RGBDSaliencyDataset(PairedModalityDataset):
         depth = self.read_depth.scale(values, dataset)
         if depth.max() == 0:
             self._warn_of_constant_depth(path)
-        elif not self._has_warned and (outliers := self.read_depth.find_outliers(values, dataset)):
-            self._has_warned.fill_(True)
+        elif (
+            not self._has_warned
+            and (outliers := self.read_depth.find_outliers(values, dataset))
+            and self._has_warned.set_first()
+        ):
             holes = "--data.invalid_depth if it means that there is no reading, or "
             remedy = "" if isinstance(self.read_depth, ImageReader) else holes
             warnings.warn(
@@ -121,8 +125,3 @@ class RGBDSaliencyDataset(PairedModalityDataset):
                 "expected a range: zeros are used, so that this sample is seen in RGB only",
                 stacklevel=4,
             )
-
-
-def new_flag() -> Tensor:
-    """Return a flag, not set, that is the same one in all worker processes."""
-    return torch.zeros((), dtype=torch.bool).share_memory_()
