@@ -4,7 +4,8 @@
     python benchmarks/cross_diffusion.py --device cuda --dtype bfloat16
 
 Batch 1, 8 heads of width 64. Times are medians over repetitions in which all methods take turns;
-memory is the peak above the inputs, taken in a process of its own (on a GPU: of its allocator).
+memory is the peak above the inputs: of torch's allocator on a GPU, else of a process of its own.
+A method that fails is named, and the others go on.
 """
 
 import argparse
@@ -109,19 +110,21 @@ def step(method: Callable, inputs: list[Tensor], with_backward: bool) -> float:
     return time.perf_counter() - begin
 
 
-def peak_megabytes(arguments: tuple) -> float:
-    """Measure the peak of one forward and backward above the inputs, in a fresh process."""
-    name, num_iterations, backends, num_tokens, device, dtype = arguments
+def allocated_megabytes(method: Callable, inputs: list[Tensor]) -> float:
+    """Measure the peak of one forward and backward above the inputs, on a GPU that is warm."""
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    step(method, inputs, True)
+    return (torch.cuda.max_memory_allocated() - before) / 2**20
+
+
+def resident_megabytes(arguments: tuple) -> float:
+    """Measure the same on a CPU, in a process that has done nothing else."""
+    name, num_iterations, backends, num_tokens, dtype = arguments
     torch.set_num_threads(1)
     method = methods(num_iterations, backends)[name]
-    step(method, make_inputs(2, device, dtype), True)  # what libraries allocate once
-    inputs = make_inputs(num_tokens, device, dtype)
-    if device == "cuda":
-        step(method, inputs, True)  # what compilers and tuning need once
-        before = torch.cuda.memory_allocated()
-        torch.cuda.reset_peak_memory_stats()
-        step(method, inputs, True)
-        return (torch.cuda.max_memory_allocated() - before) / 2**20
+    step(method, make_inputs(2, "cpu", dtype), True)  # what libraries allocate once
+    inputs = make_inputs(num_tokens, "cpu", dtype)
     Path("/proc/self/clear_refs").write_text("5")  # starts the peak anew (Linux)
     before = resident_kilobytes("VmRSS")
     step(method, inputs, True)
@@ -143,27 +146,57 @@ def fits(name: str, num_tokens: int, device: str, dtype: torch.dtype) -> bool:
     return needed < 0.7 * available
 
 
-def measure(options: argparse.Namespace, num_tokens: int) -> list[dict]:
+def resident_apart(job: tuple) -> float:
+    """Measure it in a process that has imported torch, and done nothing else."""
+    fresh = multiprocessing.get_context("forkserver")
+    fresh.set_forkserver_preload(["mutualformer.ops"])  # once, for all processes
+    with fresh.Pool(1) as pool:
+        return pool.apply(resident_megabytes, (job,))
+
+
+def measure(
+    options: argparse.Namespace,
+    num_tokens: int,
+    in_fresh_process: Callable[[tuple], float] = resident_apart,
+) -> list[dict]:
+    """Measure every method with that many tokens.
+
+    Options are those of the command line; the last argument takes the memory on a CPU.
+    """
     dtype = getattr(torch, options.dtype)
     names = methods(options.iterations, options.backend)
     inputs = make_inputs(num_tokens, options.device, dtype)
-    chosen = [name for name in names if fits(name, num_tokens, options.device, dtype)]
+    chosen, left_out = [], {}
+    for name in names:
+        if not fits(name, num_tokens, options.device, dtype):
+            left_out[name] = {"note": "does not fit in memory"}
+            continue
+        try:  # which also warms up
+            for with_backward in (False, True):
+                step(names[name], inputs, with_backward)
+            chosen.append(name)
+        except Exception as error:  # whatever a compiler or a device may raise
+            reason = f"{type(error).__name__}: {str(error).strip()}".splitlines()[0][:200]
+            left_out[name] = {"failed": reason}
     times: dict[tuple[str, bool], list[float]] = {}
-    for repeat in range(options.repeats + 1):
+    for _ in range(options.repeats):
         for name in chosen:
             for with_backward in (False, True):
                 seconds = step(names[name], inputs, with_backward)
-                if repeat > 0:  # the first round warms up
-                    times.setdefault((name, with_backward), []).append(seconds)
+                times.setdefault((name, with_backward), []).append(seconds)
     rows = []
     peer = {both: statistics.median(times[PEER, both]) for both in (False, True)}
     for name in names:
         row = {"tokens": num_tokens, "method": name}
-        if name in chosen:
+        if name in left_out:
+            row |= left_out[name]
+        else:
             forward, both = (statistics.median(times[name, x]) for x in (False, True))
-            with multiprocessing.get_context("spawn").Pool(1) as pool:
-                job = (name, options.iterations, options.backend, num_tokens, options.device, dtype)
-                megabytes = pool.apply(peak_megabytes, (job,))
+            if options.device == "cuda":
+                megabytes = allocated_megabytes(names[name], inputs)
+            else:
+                job = (name, options.iterations, options.backend, num_tokens, dtype)
+                megabytes = in_fresh_process(job)
             row |= {
                 "forward_ms": round(1e3 * forward, 2),
                 "forward_backward_ms": round(1e3 * both, 2),
@@ -178,7 +211,8 @@ def measure(options: argparse.Namespace, num_tokens: int) -> list[dict]:
 
 def report(row: dict) -> None:
     if "peak_mb" not in row:
-        print(f"{row['tokens']:>6}  {row['method']:<18} does not fit in memory", flush=True)
+        why = row.get("failed") or row.get("note")
+        print(f"{row['tokens']:>6}  {row['method']:<18} {why}", flush=True)
         return
     print(
         f"{row['tokens']:>6}  {row['method']:<18} {row['forward_ms']:>10.1f} ms"
@@ -234,7 +268,7 @@ def main() -> None:
     rows = [row for num_tokens in options.tokens for row in measure(options, num_tokens)]
     options.output.parent.mkdir(parents=True, exist_ok=True)
     with options.output.open("w", newline="") as file:
-        writer = csv.DictWriter(file, max(rows, key=len).keys())
+        writer = csv.DictWriter(file, dict.fromkeys(key for row in rows for key in row))
         writer.writeheader()
         writer.writerows(rows)
     plot(rows, options.output.with_suffix(".png"), title)

@@ -19,7 +19,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import py_sod_metrics
 import torch
 from scipy import ndimage
 
@@ -111,6 +110,8 @@ def score_ours(pairs: list[Pair], weighted: bool) -> Callable[[], None]:
 
 
 def score_peer(pairs: list[Pair], weighted: bool) -> Callable[[], None]:
+    import py_sod_metrics  # which images_per_second does without
+
     def run() -> None:
         f_handler = py_sod_metrics.FmeasureHandler(with_dynamic=True, with_adaptive=True)
         measures = [
@@ -143,8 +144,10 @@ def time_in_turn(
     return seconds
 
 
-def images_per_second(device: torch.device, weighted: bool, repetitions: int) -> float:
-    pairs = [make_pair((352, 352), seed) for seed in range(64)]
+def images_per_second(
+    device: torch.device, weighted: bool, repetitions: int, count: int = 64
+) -> float:
+    pairs = [make_pair((352, 352), seed) for seed in range(count)]
     predictions = [torch.from_numpy(a).to(device) for a, _ in pairs]
     masks = [torch.from_numpy(b > 0).to(device) for _, b in pairs]
 
@@ -153,7 +156,7 @@ def images_per_second(device: torch.device, weighted: bool, repetitions: int) ->
         per_image_values(PairHistograms.from_pairs(predictions, masks), weighted)
 
     seconds = time_in_turn({("", 0): run}, repetitions)
-    return 64 / statistics.median(seconds["", 0])
+    return count / statistics.median(seconds["", 0])
 
 
 def machine() -> str:

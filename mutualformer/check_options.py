@@ -48,4 +48,6 @@ def is_number(value: Any) -> bool:
     >>> is_number(4), is_number(True), is_number("4"), is_number(float("nan"))
     (True, False, False, False)
     """
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    # Compared, as torch.compile(dynamic=True) cannot ask whether a number it carries is finite.
+    is_real = isinstance(value, Real) and not isinstance(value, bool)
+    return is_real and value < math.inf and -value < math.inf

@@ -1,9 +1,13 @@
-"""Losses for saliency maps."""
+"""Losses for saliency maps and for classes of pixels."""
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from mutualformer.errors import UserError
+from mutualformer.ignored_label import IGNORED
+
+OHEM_LEAST_SHARE = 1 / 16
+"""Share of the labelled pixels that hard example mining keeps at least."""
 
 
 def weighted_bce_iou(logits: Tensor, mask: Tensor, *, window_size: int = 31) -> Tensor:
@@ -59,5 +63,54 @@ def bce(logits: Tensor, mask: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, mask)
 
 
+def segmentation_loss(
+    logits: Tensor,
+    label: Tensor,
+    class_weights: Tensor | None = None,
+    ohem_threshold: float | None = None,
+) -> Tensor:
+    """Average the cross-entropy over the labelled pixels, or over the hard ones among them.
+
+        loss = Σ w_y (− log p_y) / Σ w_y
+
+    over the pixels whose label y is not 255. With a threshold, only over those whose probability
+    p_y lies below it, and at least over the sixteenth with the smallest p_y (online hard example
+    mining). Where no pixel is labelled, the loss is 0 with a gradient of 0, and not 0 / 0.
+
+    Args:
+        logits: `(B, K, H, W)`.
+        label: `(B, H, W)`, int64 in [0, K), or 255 where a pixel is not to count.
+        class_weights: w, `(K,)`; equal weights by default.
+        ohem_threshold: largest probability of the right class that still counts as hard.
+
+    Returns:
+        Scalar, float32.
+
+    Hard example mining as it is usual for segmentation; the share is an assumption.
+
+    >>> import torch
+    >>> segmentation_loss(torch.zeros(1, 4, 8, 8), torch.full((1, 8, 8), 255))
+    tensor(0.)
+    """
+    logits = logits.float()
+    each = F.cross_entropy(
+        logits, label, class_weights, ignore_index=IGNORED, reduction="none"
+    ).flatten()
+    counted = (label != IGNORED).flatten()
+    if not counted.any():
+        return 0.0 * logits.sum()
+    labels = label.flatten()[counted]
+    each = each[counted]
+    weights = each.new_ones(len(each)) if class_weights is None else class_weights.to(each)[labels]
+    if ohem_threshold is not None:
+        probability = (-each.detach() / weights.clamp(min=1e-12)).exp()
+        least = max(1, int(OHEM_LEAST_SHARE * len(each)))
+        limit = probability.kthvalue(least).values.clamp(min=ohem_threshold)
+        is_hard = probability <= limit
+        each, weights = each[is_hard], weights[is_hard]
+    # Classes of weight 0 may be all there is.
+    return each.sum() / weights.sum().clamp(min=1e-12)
+
+
 LOSSES = {"weighted_bce_iou": weighted_bce_iou, "bce": bce}
-"""Losses by the name that an experiment gives them."""
+"""Losses of saliency by the name that an experiment gives them."""

@@ -1,4 +1,4 @@
-"""Saliency network: two encoders, fusion at chosen stages, one decoder."""
+"""Dense prediction network: two encoders, fusion at chosen stages, one decoder."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mutualformer import __version__
+from mutualformer.check_options import check_integer
 from mutualformer.errors import UserError
 from mutualformer.fusions import Fusion, MutualFormerBlock
 from mutualformer.fusions.matched import match_parameters
@@ -29,7 +30,7 @@ from mutualformer.typed_path import typed_path
 
 
 class MutualFormerNetwork(SavedNetwork):
-    """Predict salient objects from an aligned RGB and depth pair.
+    """Predict salient objects, or the class of each pixel, from an aligned RGB and depth pair.
 
     Features of both encoders are embedded to tokens of width ``fusion_dim`` at the chosen strides,
     fused there, and decoded with the features of the remaining strides (added across modalities).
@@ -45,13 +46,11 @@ class MutualFormerNetwork(SavedNetwork):
         fusion: called with the token width for each stage: a class of ``mutualformer.fusions``, a
             subclass of your own of :class:`mutualformer.fusions.Fusion`, or a ``functools.partial``
             of one.
-        fusion_strides: strides whose tokens are fused, out of 4, 8, 16, 32. Stride 8 of a
-            352 × 352 image is 1936 tokens, stride 4 is 7744.
+        fusion_strides: of fused tokens, out of 4, 8, 16, 32; at 352 × 352, stride 8 is 1936 tokens.
         fusion_dim: token width C.
         decoder_name: ``"fpn"``, ``"segformer"``, ``"unet"`` or ``"upernet"``.
         decoder_dim: width of the decoder, a multiple of 32 (groups of its normalisation).
-        depth_channels: 1, or 3 for a second modality in colour such as thermal images in false
-            colours.
+        depth_channels: 1, or 3 for a second modality in colour, as thermal in false colours.
         feed_back: run the encoders stage by stage, and hand the streams that a fusion rewrites on
             to the next stage: R ← R + U_r(X'_r − X_r), likewise D, with U a 1×1 convolution from
             the token width to the encoder's that starts at zero, so that training begins without
@@ -59,6 +58,7 @@ class MutualFormerNetwork(SavedNetwork):
         fusion_parameters: how many each fusion is to have, within 5 %, so that none wins by size:
             the width of its FFN is changed, or an FFN follows it; see
             :func:`mutualformer.fusions.matched.match_parameters`. ``mlp_ratio`` has no effect then.
+        num_classes: channels of the logits: 1 for saliency, more for semantic segmentation.
 
     Raises:
         ValueError: a name, stride or width that is not available; weights that cannot be had; with
@@ -86,6 +86,7 @@ class MutualFormerNetwork(SavedNetwork):
         depth_channels: int = 1,
         feed_back: bool = False,
         fusion_parameters: int | None = None,
+        num_classes: int = 1,
     ) -> None:
         super().__init__()
         probe = probe_fusion(fusion, fusion_dim)
@@ -102,11 +103,14 @@ class MutualFormerNetwork(SavedNetwork):
             "depth_channels": depth_channels,
             "feed_back": feed_back,
             "fusion_parameters": fusion_parameters,
+            "num_classes": num_classes,
         }
         check_decoder(decoder_name, decoder_dim)
+        check_integer("num_classes", num_classes, 1)
         if depth_channels not in (1, 3):
             raise UserError(f"depth_channels is {depth_channels}, expected 1 or 3")
         self.modalities = tuple(probe.modalities)
+        self.num_classes = num_classes
         self.depth_channels = depth_channels
         self.share_encoder = share_encoder
         self.feed_back = feed_back
@@ -144,7 +148,7 @@ class MutualFormerNetwork(SavedNetwork):
                 )
             channels[level] = fusion_dim
         self.decoder, head_dim = DECODERS[decoder_name](channels, decoder_dim)
-        self.head = nn.Conv2d(head_dim, 1, kernel_size=3, padding=1)
+        self.head = nn.Conv2d(head_dim, num_classes, kernel_size=3, padding=1)
 
         self.rgb_mean: Tensor
         self.rgb_std: Tensor
@@ -193,8 +197,10 @@ class MutualFormerNetwork(SavedNetwork):
                 },
             },
             "output": {
-                "shape": ["batch", 1, "height", "width"],
-                "meaning": "logits; their sigmoid is the saliency map",
+                "shape": ["batch", self.num_classes, "height", "width"],
+                "meaning": "logits; their sigmoid is the saliency map"
+                if self.num_classes == 1
+                else "logits; the largest is that of the pixel's class",
             },
         }
 
@@ -203,14 +209,14 @@ class MutualFormerNetwork(SavedNetwork):
         return self.encoders.parameters()
 
     def forward(self, rgb: Tensor | None = None, depth: Tensor | None = None) -> Tensor:
-        """Predict saliency logits.
+        """Predict logits.
 
         Args:
             rgb: `(B, 3, H, W)`, in [0, 1]; any H and W. Not needed if the fusion does not read it.
             depth: `(B, depth_channels, H, W)`, in [0, 1], near = 1. Likewise.
 
         Returns:
-            Logits `(B, 1, H, W)`; their sigmoid is the saliency map.
+            Logits `(B, num_classes, H, W)`; of one class, their sigmoid is the saliency map.
 
         Raises:
             ValueError: shapes that do not fit together, or an image that is missing; a size that
@@ -218,8 +224,12 @@ class MutualFormerNetwork(SavedNetwork):
         """
         given, channels = {"rgb": rgb, "depth": depth}, {"rgb": 3, "depth": self.depth_channels}
         images = check_shapes({name: (given[name], channels[name]) for name in self.modalities})
-        if not self._range_is_checked:  # once, because a GPU has to be waited for
+        # Values once, because a GPU has to be waited for; never in a compiled graph, which would be
+        # compiled again for what is noted here.
+        is_compiling = torch.compiler.is_compiling()
+        if is_compiling or not self._range_is_checked:
             check_range(**images)
+        if not is_compiling:
             self._range_is_checked = True
         first = next(iter(images.values()))
         size = (first.shape[-2], first.shape[-1])

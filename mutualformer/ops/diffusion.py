@@ -68,7 +68,8 @@ def diffusion_limit(left: Tensor, right: Tensor, target: Tensor, *, epsilon: flo
     """
     size = target.shape[-1]
     system = torch.eye(size * size, dtype=target.dtype, device=target.device)
-    system = system - epsilon * torch.kron(right, left)
+    # torch.kron refuses transposed tensors.
+    system = system - epsilon * torch.kron(right.contiguous(), left.contiguous())
     # vec stacks columns, torch flattens rows: hence the transposes.
     solution = torch.linalg.solve(system, (1 - epsilon) * target.mT.reshape(-1))
     return solution.reshape(size, size).mT

@@ -15,7 +15,7 @@ class RowBlockAffinity:
     """S = softmax(Q Kᵀ) of one modality, recomputed row block by row block whenever it is needed.
 
     No tensor larger than one block × N is ever formed. Any other way of multiplying with S has the
-    same two methods: see :mod:`mutualformer.ops.affinity.triton.triton_affinity`.
+    same methods: see :mod:`mutualformer.ops.affinity.flex_affinity`.
 
     Args:
         query: Q, `(G, N, D)`, divided by √D already; G runs over images and heads.

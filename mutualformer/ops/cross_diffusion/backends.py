@@ -9,11 +9,14 @@ from mutualformer.errors import UserError
 from mutualformer.ops.cross_diffusion.options import Backend
 
 HALF_AND_SINGLE = (torch.float32, torch.float16, torch.bfloat16)
+DTYPES = (torch.float64, *HALF_AND_SINGLE)
+"""What the forms in plain PyTorch serve: torch multiplies no matrices of the narrower ones."""
 MAX_WIDTH = 128
 """Widest head whose tiles fit into the registers and the shared memory of a GPU."""
 TRITON_IS_INSTALLED = find_spec("triton") is not None
-FLEX_RAN_ON_A_GPU = False
-"""Whether `tests/mutualformer/ops` has passed on one: until then `auto` is what has run."""
+FIRST_TORCH = (2, 11)
+"""Oldest torch whose FlexAttention was tried."""
+TORCH = tuple(int(x) for x in torch.__version__.split(".")[:2])
 
 
 class BackendChoice(NamedTuple):
@@ -33,6 +36,11 @@ def choose_backend(
 ) -> BackendChoice:
     """Tell which backend :func:`mutualformer.cross_diffusion` takes for such tensors, and why.
 
+    On a CUDA device ``"auto"`` is ``"flex"`` where torch supports it, and row blocks elsewhere. No
+    backend has run on a GPU of ours yet, so that no measurement decides: torch's kernels do
+    without our testing, and fail aloud, since they are compiled as a whole or not at all. What
+    ``benchmarks/on_gpu.py`` measures is to decide anew.
+
     Args:
         device: where queries, keys and values are.
         dtype: what they are.
@@ -42,24 +50,22 @@ def choose_backend(
             that is asked for by name is replaced.
 
     Raises:
-        ValueError: the backend that is named cannot serve such tensors. The message says why, and
-            what to use instead.
+        ValueError: the dtype is no floating-point one that matrix products know, or the backend
+            that is named cannot serve such tensors. The message says why, and what to use instead.
 
     >>> choose_backend("cpu", torch.float32, 64).backend
     'matrix_free'
     """
     device = torch.device(device)
+    if dtype not in DTYPES:
+        names = ", ".join(str(x).removeprefix("torch.") for x in DTYPES)
+        raise UserError(f"the dtype is {dtype}, expected one of {names}: convert")
     if backend == "auto":
-        refusal = _refusal_of_flex(device, dtype, dim, with_gradient)
         if device.type != "cuda":
             return BackendChoice("matrix_free", f"on device {device.type} nothing else is faster")
+        refusal = _refusal_of_flex(device, dtype, dim, with_gradient)
         if refusal is not None:
             return BackendChoice("matrix_free", f"backend 'flex' cannot serve: {refusal}")
-        if not FLEX_RAN_ON_A_GPU:
-            return BackendChoice(
-                "matrix_free",
-                "backend 'flex' could serve, but has not run on a GPU yet: ask for it by name",
-            )
         return BackendChoice(
             "flex", "torch compiles it to fused kernels for such a device, dtype and width"
         )
@@ -76,6 +82,9 @@ def _refusal_of_flex(
     device: torch.device, dtype: torch.dtype, dim: int, with_gradient: bool
 ) -> str | None:
     """Say what torch's FlexAttention does not serve; it forms S, without a gradient, on a CPU."""
+    if TORCH < FIRST_TORCH:
+        oldest = ".".join(map(str, FIRST_TORCH))
+        return f"torch is {torch.__version__}, expected {oldest} or later: update it"
     if device.type == "meta" or (device.type == "cpu" and not with_gradient):
         return None
     if device.type == "cpu":
@@ -98,7 +107,7 @@ def _refusal_of_triton(
     device: torch.device, dtype: torch.dtype, dim: int, with_gradient: bool
 ) -> str | None:
     """Say what our own GPU kernels do not serve."""
-    from mutualformer.ops.affinity.triton.triton_affinity import is_interpreted
+    from mutualformer.unproven_triton.triton_affinity import is_interpreted
 
     if not TRITON_IS_INSTALLED:
         return "triton cannot be imported: install it"

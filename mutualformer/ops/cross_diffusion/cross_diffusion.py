@@ -128,9 +128,9 @@ def diffuse_across(
     # ONNX has no operator of ours, so its graphs hold the affinities, whatever the backend.
     if torch.onnx.is_in_onnx_export():
         outputs = cross_diffusion_stored(*tensors, *operator_arguments(options))
-    elif options.backend == "flex" and not _is_watched(device):
+    elif options.backend == "flex" and not _is_watched(device) and tensors[0].numel():
         outputs = _compose(tensors, options)
-    else:
+    else:  # also without an image, which torch's kernels refuse: there is nothing to compute
         outputs = cross_diffusion_operator(*tensors, *operator_arguments(options))
     return CrossDiffusionOutput(*(output.to(dtype).reshape(shape) for output in outputs[:4]))
 

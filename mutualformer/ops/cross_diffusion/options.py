@@ -48,13 +48,14 @@ class CrossDiffusionOptions:
             ``"matrix_free"`` recomputes them in row blocks, forward and backward. ``"flex"`` is
             made of torch's ``flex_attention``, which is compiled to fused kernels on a CUDA device,
             in float32 or half precision, for D <= 128; on a CPU it serves inference alone, and
-            forms the affinities. ``"triton"`` are kernels of our own for the same tensors. Neither
-            has run on a GPU yet, so that ``"auto"`` is ``"matrix_free"``;
-            :func:`mutualformer.ops.choose_backend` tells which is taken, and why. A backend that is
-            named never falls back to another.
+            forms the affinities. ``"triton"`` are kernels of our own for the same tensors, unproven
+            on a GPU. ``"auto"`` is ``"flex"`` on a CUDA device where torch supports it, and
+            ``"matrix_free"`` elsewhere; :func:`mutualformer.ops.choose_backend` tells which, and
+            why. A backend that is named never falls back to another.
         dropout_p: probability of hiding a token's value, drawn once per image, head and modality
-            and applied wherever that modality is read (columns of S_m and of S_·m are dropped as a
-            whole); the others are scaled by 1 / (1 − p). The diffusion itself sees no dropout.
+            and applied wherever that modality is read (columns of S_m, and of S_rd or S_dr, are
+            dropped as a whole); the others are scaled by 1 / (1 − p). The diffusion itself sees no
+            dropout.
 
     Raises:
         ValueError: an option is outside its range. The message names it, what it is and what was
@@ -127,7 +128,7 @@ class CrossDiffusionOptions:
         """Build S of each pair of queries and keys, in the way of the backend."""
         form: type[RowBlockAffinity] = RowBlockAffinity
         if self.backend == "triton":
-            from mutualformer.ops.affinity.triton.triton_affinity import TritonAffinity as form
+            from mutualformer.unproven_triton.triton_affinity import TritonAffinity as form
         elif self.backend == "flex":
             from mutualformer.ops.affinity.flex_affinity import FlexAffinity as form
         known: Sequence[Tensor | None] = log_sum_exps or [None] * len(queries)

@@ -16,7 +16,10 @@ from mutualformer.fusions import FUSIONS, Fusion
 from mutualformer.fusions.spelling import read_fusion
 
 NAMES = list(FUSIONS)
-OPTIONS = {name: set(inspect.signature(read_fusion(name).func).parameters) for name in NAMES}
+# Python 3.10 takes the arguments of `Fusion.__new__` for those of the class.
+OPTIONS = {
+    name: set(inspect.signature(read_fusion(name).func.__init__).parameters) for name in NAMES
+}
 GRID = (2, 3)
 each_fusion = pytest.mark.parametrize("name", NAMES)
 with_dropout = pytest.mark.parametrize("name", [x for x in NAMES if "dropout" in OPTIONS[x]])

@@ -28,6 +28,7 @@ CHANGED: dict[str, Any] = {
     "depth_channels": 3,
     "feed_back": True,
     "fusion_parameters": 20_000,
+    "num_classes": 5,
 }
 
 

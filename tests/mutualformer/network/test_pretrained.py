@@ -34,6 +34,7 @@ OPTIONS: dict[str, Any] = {
     "decoder_name": "segformer",
     "decoder_dim": 32,
     "depth_channels": 3,
+    "num_classes": 4,
 }
 
 

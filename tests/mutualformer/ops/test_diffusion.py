@@ -44,6 +44,13 @@ def test_sixty_iterations_reach_the_closed_form(with_target: bool) -> None:
     assert (reached - limit).abs().max() < 1e-10
 
 
+def test_the_limit_takes_tensors_in_any_layout() -> None:
+    left, right, target = torch.softmax(torch.randn(3, 7, 7), dim=-1)
+    expected = diffusion_limit(left, right, target, epsilon=0.6)
+    strided = [x.mT.contiguous().mT for x in (left, right, target)]
+    assert torch.equal(diffusion_limit(*strided, epsilon=0.6), expected)
+
+
 def test_the_limit_is_a_fixed_point_of_cross_diffusion() -> None:
     left = make_similarity().softmax(-1)
     right = make_similarity().mT.softmax(-1)

@@ -1,6 +1,7 @@
 """Which backend is taken, and what is said of it."""
 
 import sys
+from typing import get_args
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ import torch
 from mutualformer import cross_diffusion
 from mutualformer.ops import choose_backend
 from mutualformer.ops.cross_diffusion import backends
+from mutualformer.ops.cross_diffusion.options import Backend
 
 BF16 = torch.bfloat16
 
@@ -18,16 +20,7 @@ def _a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
 
 
-def test_auto_keeps_to_what_has_run() -> None:
-    choice = choose_backend("cuda", BF16, 64)
-    assert choice.backend == "matrix_free" and "has not run on a GPU yet" in choice.reason
-    assert choose_backend("cuda", BF16, 64, backend="flex").backend == "flex"
-
-
-def test_auto_then_takes_flex_on_a_gpu_and_row_blocks_on_a_cpu(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(backends, "FLEX_RAN_ON_A_GPU", True)
+def test_auto_takes_flex_on_a_gpu_and_row_blocks_on_a_cpu() -> None:
     assert choose_backend("cuda", BF16, 64) == (
         "flex",
         "torch compiles it to fused kernels for such a device, dtype and width",
@@ -56,6 +49,24 @@ def test_a_gpu_that_is_too_old_or_lacks_triton(monkeypatch: pytest.MonkeyPatch) 
     assert "triton cannot be imported" in choose_backend("cuda", BF16, 64).reason
 
 
+def test_a_torch_that_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "TORCH", (2, 9))
+    for device in ("cuda", "cpu", "meta"):
+        with pytest.raises(ValueError, match=r"torch is .*, expected 2.11 or later") as error:
+            choose_backend(device, BF16, 64, with_gradient=False, backend="flex")
+        assert "or use backend='matrix_free'" in str(error.value)
+    choice = choose_backend("cuda", BF16, 64)
+    assert choice.backend == "matrix_free" and "expected 2.11 or later" in choice.reason
+
+
+@pytest.mark.parametrize("backend", get_args(Backend))
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2])
+def test_a_dtype_without_products_is_refused_by_all(dtype: torch.dtype, backend: str) -> None:
+    tensors = [torch.zeros(1, 2, 5, 16).to(dtype)] * 6
+    with pytest.raises(ValueError, match=f"dtype is {dtype}, expected one of float64, float32"):
+        cross_diffusion(*tensors, backend=backend)
+
+
 @pytest.mark.parametrize("device", ["mps", "xpu"])
 def test_other_devices_have_row_blocks(device: str) -> None:
     assert choose_backend(device, torch.float32, 64).backend == "matrix_free"
@@ -69,9 +80,7 @@ def test_what_is_named_is_taken(backend: str) -> None:
     assert choice == (backend, "it was asked for by name")
 
 
-def test_a_compiled_graph_asks_without_a_break(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backends, "FLEX_RAN_ON_A_GPU", True)
-
+def test_a_compiled_graph_asks_without_a_break() -> None:
     def function(x: torch.Tensor) -> torch.Tensor:
         choice = choose_backend(torch.device("cuda", 0), x.dtype, x.shape[-1])
         return x + 1 if choice.backend == "flex" else x - 1

@@ -171,6 +171,14 @@ def test_inference_on_a_cpu(dtype: torch.dtype) -> None:
     assert all(torch.equal(x, y) for x, y in zip(got, again, strict=True))
 
 
+@pytest.mark.usefixtures("differentiable")
+@pytest.mark.parametrize("shape", [(0, 2, 5, 16), (2, 0, 5, 16)])
+def test_no_image_and_no_head(shape: tuple[int, ...]) -> None:
+    tensors = [torch.randn(shape, requires_grad=True) for _ in range(6)]
+    for result in run(diffuse("flex"), tensors):
+        assert result.shape == shape
+
+
 def test_a_gradient_on_a_cpu_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="no gradient on device cpu") as error:
         cross_diffusion(*make(7), **FLEX)

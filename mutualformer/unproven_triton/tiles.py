@@ -8,7 +8,7 @@ log2(e) / √D. Tokens beyond N are read as zeros; those among the rows of S get
 import triton
 import triton.language as tl
 
-from mutualformer.ops.affinity.triton.triton_affinity import is_interpreted
+from mutualformer.unproven_triton.triton_affinity import is_interpreted
 
 LOG2_E = tl.constexpr(1.4426950408889634)
 IS_INTERPRETED = tl.constexpr(is_interpreted())

@@ -8,7 +8,7 @@ have a fixed order.
 import triton
 import triton.language as tl
 
-from mutualformer.ops.affinity.triton.tiles import (
+from mutualformer.unproven_triton.tiles import (
     load_delta,
     load_log_sum_exp,
     load_tile,

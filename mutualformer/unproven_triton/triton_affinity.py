@@ -129,8 +129,8 @@ class TritonAffinity(RowBlockAffinity):
         self, kernel: str, tensors: tuple[Tensor | None, ...], num_chunks: int = 1, **constants: Any
     ) -> None:
         """Start a kernel by its name: nothing else imports Triton."""
-        from mutualformer.ops.affinity.triton import kernels
-        from mutualformer.ops.affinity.triton.launch import launch
+        from mutualformer.unproven_triton import kernels
+        from mutualformer.unproven_triton.launch import launch
 
         constants |= self.constants
         launch(getattr(kernels, kernel), tensors, self.scale, num_chunks, **constants)

@@ -1,1 +1,0 @@
-"""The same products by GPU kernels, which have run in Triton's interpreter only."""
