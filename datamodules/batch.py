@@ -18,7 +18,8 @@ def collate(items: Sequence[Batch]) -> Batch:
         items: dicts with the same keys: tensors `rgb` `(3, H, W)`, uint8 or float32 in [0, 1],
             `depth` `(1, H, W)`, float32, and, where a ground truth exists, `mask` `(1, H, W)`, bool
             or float32; strings `name` and `dataset`; `original_size` as `(height, width)`; for
-            evaluation `ground_truth`, a bool tensor `(1, H0, W0)` at its own size.
+            evaluation `ground_truth`, a bool tensor `(1, H0, W0)` at its own size. For segmentation
+            there is a `label` `(H, W)` instead of a mask, and `ground_truth` `(H0, W0)`, uint8.
 
     Returns:
         A dict with the same keys: `rgb`, `depth` and `mask` stacked to `(B, C, H, W)`, the others

@@ -17,7 +17,8 @@ class CatalogueEntry(NamedTuple):
     """A public data set; `catalogue.yaml` says what each field means.
 
     `near` is `None` where it is unknown, `note` empty where there is none, and `counts` holds, by
-    split (`train`, `test`), the usual number of pairs first.
+    split (`train`, `val`, `test`), the usual number of pairs first. `labels` names the label map of
+    a data set for semantic segmentation, and is `None` for one of saliency.
     """
 
     name: str
@@ -29,6 +30,7 @@ class CatalogueEntry(NamedTuple):
     source: str
     citation: str
     note: str
+    labels: str | None = None
 
 
 @cache
@@ -44,11 +46,12 @@ def read_catalogue() -> tuple[CatalogueEntry, ...]:
             aliases=tuple(fields["aliases"]),
             second_modality=fields["second_modality"],
             near=fields["near"],
-            counts={s: tuple(fields[s]) for s in ("train", "test") if s in fields},
+            counts={s: tuple(fields[s]) for s in ("train", "val", "test") if s in fields},
             terms=fields["terms"],
             source=fields["source"],
             citation=fields["citation"],
             note=fields.get("note", ""),
+            labels=fields.get("labels"),
         )
         for name, fields in _read_file()["data_sets"].items()
     )

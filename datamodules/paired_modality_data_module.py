@@ -14,6 +14,7 @@ from datamodules.augmentation.corruption import MODALITIES, Corruption, blank
 from datamodules.batch import Batch, collate, to_floats
 from datamodules.errors import DataError, check_at_least
 from datamodules.training_order import SeededDataset, TrainingOrder, mix_seeds
+from datamodules.workers import SignalSafeDataLoader, begin_worker
 from mutualformer.errors import UserError
 
 
@@ -218,12 +219,13 @@ class PairedModalityDataModule(LightningDataModule):
     def _loader(
         self, dataset: Dataset[Batch], sampler: Sampler | None, batch_size: int
     ) -> DataLoader[Batch]:
-        return DataLoader(
+        return SignalSafeDataLoader(
             dataset,
             batch_size=batch_size,
             sampler=sampler,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
+            worker_init_fn=begin_worker,
             collate_fn=collate,
         )
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
-from datamodules.augmentation.corruption import Corruption, kinds_of
 from datamodules.augmentation.depth_augmentation import augment_brightness, augment_depth
 from datamodules.augmentation.transforms import EvalTransform, TrainTransform
 from datamodules.catalogue import find_entry
 from datamodules.errors import DataError
+from datamodules.folder_data_module import FolderDataModule
 from datamodules.held_out import split_held_out
 from datamodules.image_size import ImageSize, height_and_width
 from datamodules.named_folders import (
@@ -18,13 +18,12 @@ from datamodules.named_folders import (
     name_of,
     name_of_owner,
     named_training_set,
-    not_given,
 )
-from datamodules.paired_modality_data_module import PairedModalityDataModule
+from datamodules.paired_modality_data_module import PairedModalityDataset
 from datamodules.reading.decoded_image_cache import DecodedImageCache
-from datamodules.reading.depth_maps import DepthReader, ImageReader, InvalidDepth
-from datamodules.reading.image_files import holds_fourth_channel
+from datamodules.reading.depth_maps import InvalidDepth, reader_of
 from datamodules.reading.pair_files import PairedFiles, pair_files
+from datamodules.reading.pairs_to_predict import pairs_to_predict
 from datamodules.rgbd_saliency_dataset import RGBDSaliencyDataset
 from datamodules.shared_flag import SharedFlag
 from mutualformer.errors import UserError
@@ -32,7 +31,7 @@ from mutualformer.errors import UserError
 SecondModality = Literal["depth", "thermal", "nir"]
 
 
-class RGBDSaliencyDataModule(PairedModalityDataModule):
+class RGBDSaliencyDataModule(FolderDataModule):
     """Saliency data sets of RGB and depth, or another aligned modality, in folders.
 
     The folder of a data set holds `RGB`, `depth` and `GT`, paired by file stem; `find_layouts` says
@@ -141,80 +140,38 @@ class RGBDSaliencyDataModule(PairedModalityDataModule):
                 f"{second_modality}, expected it for depth only: leave it out"
             )
         self.second_modality = second_modality
-        self.read_depth: DepthReader
+        names = None if near_dark_sets is None else [name_of(name) for name in near_dark_sets]
         if second_modality == "depth":
-            names = None if near_dark_sets is None else [name_of(name) for name in near_dark_sets]
             if not isinstance(invalid_depth, str):
                 invalid_depth = {name_of(name): holes for name, holes in invalid_depth.items()}
                 self._check_names("invalid_depth", invalid_depth)
             self._check_names("near_dark_sets", names or ())
-            self.read_depth = DepthReader(names, invalid_depth, depth_range)
-        else:
-            self.read_depth = ImageReader(depth_channels, depth_range)
+        self.read_depth = reader_of(
+            second_modality,
+            depth_channels,
+            depth_range,
+            near_dark_sets=names,
+            invalid_depth=invalid_depth,
+        )
         self.resize_depth = resize_depth
         self.augment = augment
         self.cache = None if cache_dir is None else DecodedImageCache(Path(cache_dir))
         self._has_warned = SharedFlag()
-        self._ready: set[tuple[str, ...]] = set()
 
-    def setup(self, stage: str) -> None:
-        """Find, pair and check the files that a stage needs, once; no pixel is read.
+    def _find_test_datasets(self) -> list[PairedModalityDataset]:
+        return [
+            self._dataset(self._pair_files(name, folder))
+            for name, folder in folders_of(self.root, "test", self.test_sets).items()
+        ]
 
-        Args:
-            stage: `"fit"`, `"validate"`, `"test"` or `"predict"`.
-
-        Raises:
-            DataError: the stage's folders were not given, or their files are not as expected.
-        """
-        super().setup(stage)
-        self.modalities = self.modalities_read()
-        if (stage, *self.modalities) in self._ready:
-            return
-        if stage in ("fit", "validate"):
-            self._setup_training()
-        elif stage == "test":
-            self.test_datasets = [
-                self._dataset(self._pair_files(name, folder))
-                for name, folder in folders_of(self.root, "test", self.test_sets).items()
-            ]
-        elif stage == "predict":
-            self.predict_dataset = self._dataset(self._samples_to_predict())
-        self._ready.add((stage, *self.modalities))
-
-    def check_corruption(self, corruption: Corruption) -> None:
-        """Refuse a wrong polarity of what has none."""
-        if corruption.kind == "polarity" and self.second_modality != "depth":
-            raise UserError(
-                f"corruption is {corruption}, but the second modality is {self.second_modality}, "
-                f"which has no polarity, expected another kind: {', '.join(kinds_of('rgb'))}"
-            )
-
-    def _samples_to_predict(self) -> list[PairedFiles]:
-        files = {name: Path(path) for name, path in self.predict_files.items() if path is not None}
-        if not files:
-            if self.predict_root is None:
-                raise not_given("predict_root", "FOLDER")
-            folder = Path(self.predict_root)
-            return self._pair_files(name_of(folder.resolve()), folder, mask_is_optional=True)
-        if self.predict_root is not None:
-            raise DataError(
-                f"predict_root is {self.predict_root}, but two files are to be predicted, expected "
-                "one of the two: give --data.predict_root=null"
-            )
-        if "depth" not in files and "rgb" in files and holds_fourth_channel(files["rgb"]):
-            files["depth"] = files["rgb"]
-        for name in files.keys() - set(self.modalities):
-            if files[name] != files.get("rgb") or name == "rgb":
-                raise DataError(
-                    f"predict_{name} is {files[name]}, which the network does not read, expected "
-                    f"{' and '.join(self.modalities)} alone: leave it out"
-                )
-        for name in self.modalities:
-            if name not in files:
-                raise not_given(f"predict_{name}", "FILE")
-        paths = [files[name] for name in self.modalities]
-        rgb, depth = (files[x] if x in self.modalities else None for x in ("rgb", "depth"))
-        return [PairedFiles(name_of_owner(*paths), paths[0].stem, rgb, depth, None)]
+    def _find_predict_dataset(self) -> PairedModalityDataset:
+        samples = pairs_to_predict(
+            self.predict_root,
+            self.predict_files,
+            self.modalities,
+            lambda folder: self._pair_files(name_of(folder.resolve()), folder, True),
+        )
+        return self._dataset(samples)
 
     def _check_names(self, parameter: str, names: Iterable[str]) -> None:
         """Refuse the name of a data set that is not in use: what it says would be lost."""

@@ -1,20 +1,17 @@
 """RGB-D saliency samples read from files."""
 
-import warnings
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
-from torch import Tensor
-from torchvision.transforms.v2.functional import resize
 
 from datamodules.augmentation.transforms import EvalTransform, TrainTransform
 from datamodules.batch import Batch
 from datamodules.paired_modality_data_module import PairedModalityDataset
 from datamodules.reading.decoded_image_cache import DecodedImageCache
-from datamodules.reading.depth_maps import DepthReader, ImageReader
-from datamodules.reading.image_files import read_mask, read_rgb
+from datamodules.reading.depth_maps import DepthReader
+from datamodules.reading.image_files import read_mask
 from datamodules.reading.pair_files import PairedFiles
+from datamodules.reading.pair_reader import PairReader
 from datamodules.reading.pair_sizes import check_sizes
 from datamodules.shared_flag import SharedFlag
 
@@ -57,35 +54,24 @@ class RGBDSaliencyDataset(PairedModalityDataset):
             check_sizes(sample, resize_depth)
         self.samples = samples
         self.transform = transform
-        self.read_depth = read_depth
+        self.read_pair = PairReader(read_depth, cache, has_warned)
         self.with_ground_truth = with_ground_truth
         self.dataset_name = dataset_name
         self.cache = cache
-        self._constant_depth_maps: set[Path] = set()
-        self._has_warned = SharedFlag() if has_warned is None else has_warned
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, index: int) -> Batch:
         sample = self.samples[index]
-        rgb = None if sample.rgb is None else torch.from_numpy(read_rgb(sample.rgb, self.cache))
-        depth = None if sample.depth is None else self._read_depth(sample)
-        first = depth if rgb is None else rgb
-        assert first is not None
-        size = (first.shape[-2], first.shape[-1])
-        # Zeros stand for what the network does not read.
-        rgb = torch.zeros(3, *size, dtype=torch.uint8) if rgb is None else rgb
-        depth = torch.zeros(self.read_depth.channels, *size) if depth is None else depth
-        if depth.shape[-2:] != size:
-            depth = resize(depth, list(size), antialias=True)
+        rgb, depth = self.read_pair(sample)
         ground_truth = None
         if sample.mask is not None:
             ground_truth = torch.from_numpy(read_mask(sample.mask, self.cache))
         item: Batch = {
             "name": sample.name,
             "dataset": self.dataset_name or sample.dataset,
-            "original_size": size,
+            "original_size": (rgb.shape[-2], rgb.shape[-1]),
         }
         item["rgb"], item["depth"], mask = self.transform(rgb, depth, ground_truth)
         # Augmentation made something of nothing.
@@ -95,33 +81,3 @@ class RGBDSaliencyDataset(PairedModalityDataset):
             if self.with_ground_truth:
                 item["ground_truth"] = ground_truth
         return item
-
-    def _read_depth(self, sample: PairedFiles) -> Tensor:
-        path, dataset = sample.depth, sample.dataset
-        assert path is not None
-        values = self.read_depth.read_stored(path, dataset, self.cache, path == sample.rgb)
-        depth = self.read_depth.scale(values, dataset)
-        if depth.max() == 0:
-            self._warn_of_constant_depth(path)
-        elif (
-            not self._has_warned
-            and (outliers := self.read_depth.find_outliers(values, dataset))
-            and self._has_warned.set_first()
-        ):
-            holes = "--data.invalid_depth if it means that there is no reading, or "
-            remedy = "" if isinstance(self.read_depth, ImageReader) else holes
-            warnings.warn(
-                f"{path}: {outliers.describe()}, so that the network hardly sees them: give "
-                f"{remedy}--data.depth_range; mutualformer data check names all such maps",
-                stacklevel=3,
-            )
-        return torch.from_numpy(depth)
-
-    def _warn_of_constant_depth(self, path: Path) -> None:
-        if path not in self._constant_depth_maps:
-            self._constant_depth_maps.add(path)
-            warnings.warn(
-                f"{path}: no two different values (holes and what lies below depth_range aside), "
-                "expected a range: zeros are used, so that this sample is seen in RGB only",
-                stacklevel=4,
-            )

@@ -1,6 +1,8 @@
 """Synthetic RGB-D scenes as a data set and as a LightningDataModule."""
 
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from datamodules.batch import Batch
 from datamodules.errors import check_at_least
@@ -49,12 +51,11 @@ class SyntheticRGBDDataset(PairedModalityDataset):
     def __getitem__(self, index: int) -> Batch:
         if not 0 <= index < self.num_scenes:
             raise IndexError(f"scene {index} of {self.num_scenes}")
-        scene = generate_scene(self.seed, self.split, index, self.image_size, self.difficulty)
-        ground_truth = torch.from_numpy(scene.salient)[None]
+        rgb, depth, targets, ground_truth = self._generate(index)
         item: Batch = {
-            "rgb": torch.from_numpy(scene.rgb).permute(2, 0, 1).contiguous(),
-            "depth": torch.from_numpy(scene.depth)[None],
-            "mask": ground_truth.float(),
+            "rgb": torch.from_numpy(rgb).permute(2, 0, 1).contiguous(),
+            "depth": torch.from_numpy(depth)[None],
+            **targets,
             "name": f"{self.split}_{index:05d}",
             "dataset": "held_out" if self.split == "val" else "synthetic",
             "original_size": self.image_size,
@@ -62,6 +63,12 @@ class SyntheticRGBDDataset(PairedModalityDataset):
         if self.split != "train":
             item["ground_truth"] = ground_truth
         return item
+
+    def _generate(self, index: int) -> tuple[NDArray, NDArray, dict[str, Tensor], Tensor]:
+        """Return RGB, depth, what a training learns of a scene, and what a test compares with."""
+        scene = generate_scene(self.seed, self.split, index, self.image_size, self.difficulty)
+        salient = torch.from_numpy(scene.salient)[None]
+        return scene.rgb, scene.depth, {"mask": salient.float()}, salient
 
 
 class SyntheticRGBDDataModule(PairedModalityDataModule):
@@ -89,6 +96,8 @@ class SyntheticRGBDDataModule(PairedModalityDataModule):
         ValueError: an argument is outside its range.
     """
 
+    dataset_class = SyntheticRGBDDataset
+
     def __init__(
         self,
         image_size: ImageSize = 128,
@@ -108,9 +117,10 @@ class SyntheticRGBDDataModule(PairedModalityDataModule):
         )
         check_at_least(1, num_train=num_train, num_test=num_test)
         check_at_least(0, num_val=num_val)
+        self.image_size = height_and_width(image_size)
 
         def dataset(num_scenes: int, split: str) -> SyntheticRGBDDataset:
-            return SyntheticRGBDDataset(num_scenes, seed, split, image_size, difficulty)
+            return self.dataset_class(num_scenes, seed, split, image_size, difficulty)
 
         self.train_dataset = dataset(num_train, "train")
         self.val_dataset = None if num_val == 0 else dataset(num_val, "val")

@@ -84,24 +84,24 @@ def generate_scene(
 
     fewest, most = 1 + round(2 * difficulty), 2 + round(3 * difficulty)
     num_posters, num_bumps = rng.integers(fewest, most + 1, size=2)
-    regions = _place_regions(rng, 1 + num_posters + num_bumps)
+    regions = place_regions(rng, 1 + num_posters + num_bumps)
 
     # The plane lies in [0.12, 0.6] and the relief below 0.4, so that nothing is clipped.
     slope = rng.uniform(-0.2, 0.2, size=2)
     plane = rng.uniform(0.32, 0.4) + slope[0] * (rows - 0.5) + slope[1] * (columns - 0.5)
     background = rng.uniform(0.3, 0.7, size=3)
-    rgb = background + _texture(rng, size, difficulty)
+    rgb = background + draw_texture(rng, size, difficulty)
     depth = plane.copy()
 
     masks = {"salient": np.zeros_like(rows, bool)}
     masks |= {"poster": masks["salient"].copy(), "bump": masks["salient"].copy()}
     roles = ["salient"] + ["poster"] * num_posters + ["bump"] * num_bumps
     for region, role in zip(regions, rng.permutation(roles), strict=True):
-        coverage, relative_radius = _rasterise(rng, region, rows, columns)
+        coverage, relative_radius = rasterise(rng, region, rows, columns)
         # Drawn for every role, used or not: the roles must not differ in anything else.
         colour = _contrasting_colour(rng, background, difficulty)
-        texture = _texture(rng, size, difficulty)
-        relief = rng.uniform(0.85, 1.15) * _mix(0.34, 0.12, difficulty)
+        texture = draw_texture(rng, size, difficulty)
+        relief = rng.uniform(0.85, 1.15) * mix(0.34, 0.12, difficulty)
         roundness = rng.uniform(0.0, 0.5)
         inside = coverage >= 0.5
         masks[role] |= inside
@@ -112,8 +112,8 @@ def generate_scene(
 
     raised = masks["salient"] | masks["bump"]
     return Scene(
-        rgb=_photograph(rng, rgb, rows, columns, difficulty),
-        depth=_measure_depth(rng, depth, raised, difficulty),
+        rgb=photograph(rng, rgb, rows, columns, difficulty),
+        depth=measure_depth(rng, depth, raised, difficulty),
         salient=masks["salient"],
         posters=masks["poster"],
         bumps=masks["bump"],
@@ -145,11 +145,12 @@ class _Region(NamedTuple):
     radius: float
 
 
-def _mix(easy: float, hard: float, difficulty: float) -> float:
+def mix(easy: float, hard: float, difficulty: float) -> float:
+    """Return what lies between an easy and a hard value at a difficulty."""
     return easy + (hard - easy) * difficulty
 
 
-def _place_regions(rng: np.random.Generator, num_regions: int) -> list[_Region]:
+def place_regions(rng: np.random.Generator, num_regions: int) -> list[_Region]:
     """Place circles that do not overlap, large ones first, shrinking those that do not fit."""
     placed: list[_Region] = []
     for radius in np.sort(rng.uniform(0.1, 0.18, size=num_regions))[::-1]:
@@ -196,7 +197,7 @@ def _polygon_radius(angle: FloatArray, vertex_radius: FloatArray) -> FloatArray:
     return one * other * np.sin(step) / (one * np.sin(offset) + other * np.sin(step - offset))
 
 
-def _rasterise(
+def rasterise(
     rng: np.random.Generator, region: _Region, rows: FloatArray, columns: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Return the coverage of each pixel in [0, 1] and its distance to the centre in radii."""
@@ -208,7 +209,7 @@ def _rasterise(
     return np.clip((edge - distance) * min(rows.shape) + 0.5, 0.0, 1.0), distance / edge
 
 
-def _smooth_noise(rng: np.random.Generator, size: tuple[int, int], cells: int) -> FloatArray:
+def smooth_noise(rng: np.random.Generator, size: tuple[int, int], cells: int) -> FloatArray:
     """Interpolate normal noise from a `cells` × `cells` grid to the pixels of an image."""
     positions = [(np.arange(n) + 0.5) / n * (cells - 1) for n in size]
     down, across = (
@@ -218,28 +219,28 @@ def _smooth_noise(rng: np.random.Generator, size: tuple[int, int], cells: int) -
     return down @ rng.standard_normal((cells, cells)) @ across.T
 
 
-def _texture(rng: np.random.Generator, size: tuple[int, int], difficulty: float) -> FloatArray:
+def draw_texture(rng: np.random.Generator, size: tuple[int, int], difficulty: float) -> FloatArray:
     """Draw a gentle texture `(H, W, 1)`: coarse and fine mottling and faint stripes."""
-    coarse, fine = _smooth_noise(rng, size, 6), _smooth_noise(rng, size, 24)
+    coarse, fine = smooth_noise(rng, size, 6), smooth_noise(rng, size, 24)
     down, across = (np.arange(n) / n for n in size)
     frequency = rng.uniform(10.0, 40.0, size=2) * rng.choice([-1.0, 1.0], size=2)
     stripes = np.sin(frequency[0] * down[:, None] + frequency[1] * across)
     mixture = 0.5 * coarse + 0.5 * fine + rng.uniform(0.0, 1.0) * stripes
-    return _mix(0.015, 0.06, difficulty) * mixture[..., None]
+    return mix(0.015, 0.06, difficulty) * mixture[..., None]
 
 
 def _contrasting_colour(
     rng: np.random.Generator, background: FloatArray, difficulty: float
 ) -> FloatArray:
     direction = rng.standard_normal(3)
-    offset = direction / np.linalg.norm(direction) * _mix(0.6, 0.22, difficulty)
+    offset = direction / np.linalg.norm(direction) * mix(0.6, 0.22, difficulty)
     offset *= rng.uniform(0.85, 1.15)
     colour = background + offset
     # Mirrored rather than clipped where it leaves the range: clipping would weaken the contrast.
     return np.where((colour < 0.02) | (colour > 0.98), background - offset, colour)
 
 
-def _photograph(
+def photograph(
     rng: np.random.Generator,
     rgb: FloatArray,
     rows: FloatArray,
@@ -247,29 +248,29 @@ def _photograph(
     difficulty: float,
 ) -> NDArray[np.float32]:
     """Light the scene (gain, gradient, colour cast) and add the camera's noise."""
-    gain = 1.0 + rng.uniform(-1.0, 1.0) * _mix(0.05, 0.3, difficulty)
-    cast = 1.0 + rng.uniform(-1.0, 1.0, size=3) * _mix(0.03, 0.15, difficulty)
+    gain = 1.0 + rng.uniform(-1.0, 1.0) * mix(0.05, 0.3, difficulty)
+    cast = 1.0 + rng.uniform(-1.0, 1.0, size=3) * mix(0.03, 0.15, difficulty)
     towards = rng.uniform(0.0, 2.0 * np.pi)
     ramp = np.cos(towards) * (rows - 0.5) + np.sin(towards) * (columns - 0.5)
-    light = gain * (1.0 + _mix(0.05, 0.5, difficulty) * rng.uniform(0.0, 1.0) * ramp)
+    light = gain * (1.0 + mix(0.05, 0.5, difficulty) * rng.uniform(0.0, 1.0) * ramp)
     lit = rgb * light[..., None] * cast
-    noisy = lit + rng.standard_normal(rgb.shape) * _mix(0.005, 0.04, difficulty)
+    noisy = lit + rng.standard_normal(rgb.shape) * mix(0.005, 0.04, difficulty)
     return (np.round(np.clip(noisy, 0.0, 1.0) * 255.0) / 255.0).astype(np.float32)
 
 
-def _measure_depth(
+def measure_depth(
     rng: np.random.Generator, depth: FloatArray, raised: BoolArray, difficulty: float
 ) -> NDArray[np.float32]:
     """Add the depth sensor's noise, quantisation and holes (zeros)."""
-    noisy = depth + rng.standard_normal(depth.shape) * _mix(0.003, 0.03, difficulty)
-    num_levels = round(_mix(255, 47, difficulty))
+    noisy = depth + rng.standard_normal(depth.shape) * mix(0.003, 0.03, difficulty)
+    num_levels = round(mix(255, 47, difficulty))
     # Valid pixels start at the first level: zero is kept for the invalid ones.
     measured = np.round(np.clip(noisy, 1.0 / num_levels, 1.0) * num_levels) / num_levels
 
-    blotches = _smooth_noise(rng, (depth.shape[0], depth.shape[1]), 16)
-    measured[blotches > np.quantile(blotches, 1.0 - _mix(0.002, 0.04, difficulty))] = 0.0
+    blotches = smooth_noise(rng, (depth.shape[0], depth.shape[1]), 16)
+    measured[blotches > np.quantile(blotches, 1.0 - mix(0.002, 0.04, difficulty))] = 0.0
     # The shadow that a raised region casts in a sensor with two viewpoints, on its right.
-    width = int(rng.integers(0, 2 + round(depth.shape[1] * _mix(0.0, 0.03, difficulty))))
+    width = int(rng.integers(0, 2 + round(depth.shape[1] * mix(0.0, 0.03, difficulty))))
     shadow = np.zeros_like(raised)
     for shift in range(1, width + 1):
         shadow[:, shift:] |= raised[:, :-shift]

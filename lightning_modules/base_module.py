@@ -134,6 +134,12 @@ class BaseModule(ScheduledModule, ABC):
         """
         return None
 
+    def prediction_overlay(
+        self, batch: Mapping[str, Any], outputs: Any, index: int, size: tuple[int, int]
+    ) -> Image.Image | None:
+        """Return a picture of a prediction for the eye, to lie beside its file; None for none."""
+        return None
+
     def targets(self, batch: Mapping[str, Any]) -> Sequence[Tensor]:
         """Return what each sample is scored against, by which other data can be told."""
         return batch["depth"]
@@ -171,6 +177,13 @@ class BaseModule(ScheduledModule, ABC):
         """Begin a new training with the weights that were asked for."""
         if not self.trainer.ckpt_path:
             self.load_initial_weights()
+
+    def prepare_for(self, data: Any) -> None:
+        """Take over what the data module knows of the task, such as its classes, once it is set up.
+
+        Raises:
+            UserError: this model, or its network, does not fit it.
+        """
 
     @torch.no_grad()
     def check_batch(self, batch: Mapping[str, Any]) -> None:

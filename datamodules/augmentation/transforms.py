@@ -59,14 +59,14 @@ class TrainTransform:
         view = draw_view(rgb, self.image_size)
 
         def render_tensor(image: Tensor) -> NDArray:
-            return render(_channels_last(image), view, self.image_size)
+            return render(channels_last(image), view, self.image_size)
 
-        rgb = _channels_first(jitter_colours(render_tensor(rgb)))
-        depth = self.change_depth(_channels_first(render_tensor(depth))).clamp(0.0, 1.0)
+        rgb = channels_first(jitter_colours(render_tensor(rgb)))
+        depth = self.change_depth(channels_first(render_tensor(depth))).clamp(0.0, 1.0)
         if mask is not None:
             # Interpolated like the images and thresholded: the nearest neighbour would shift it
             # against them by up to half a pixel.
-            mask = _channels_first(render_tensor(mask.view(torch.uint8) * 255)) > 127
+            mask = channels_first(render_tensor(mask.view(torch.uint8) * 255)) > 127
         return rgb, depth, mask
 
 
@@ -128,11 +128,12 @@ def hue_rotation(angle: float) -> NDArray:
     )
 
 
-def _channels_last(image: Tensor) -> NDArray:
+def channels_last(image: Tensor) -> NDArray:
+    """Return an array `(H, W, C)` as OpenCV takes it."""
     return np.ascontiguousarray(image.permute(1, 2, 0).numpy())
 
 
-def _channels_first(image: NDArray) -> Tensor:
+def channels_first(image: NDArray) -> Tensor:
     """Return a tensor `(C, H, W)`; OpenCV drops the axis of a single channel."""
     image = image.reshape(*image.shape[:2], -1)
     return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -13,10 +12,9 @@ from datamodules.check.data_report import DataReport, DatasetReport
 from datamodules.contact_page import PageRow, draw_page, tile_size
 from datamodules.errors import DataError
 from datamodules.reading.depth_maps import ImageReader
-from datamodules.reading.image_files import read_mask, read_rgb
+from datamodules.reading.image_files import read_rgb
 from datamodules.reading.pair_files import PairedFiles
 
-_OUTLINE_COLOUR = (255, 40, 40)
 # Depth and thermal images alike, as they are stored.
 _read_any = ImageReader(channels=3)
 
@@ -52,13 +50,14 @@ def _tiles(report: DatasetReport, sample: PairedFiles) -> dict[str, Image.Image 
     assert sample.rgb is not None and sample.depth is not None and sample.mask is not None
     in_rgb = sample.depth == sample.rgb
     rgb = _fit_or_none(sample.rgb, lambda path: read_rgb(path).transpose(1, 2, 0))
-    mask = _fit_or_none(sample.mask, lambda path: _to_bytes(read_mask(path)[0]))
     inverted = report.declared_near == "dark"
     depth = _fit_or_none(sample.depth, lambda path: _read_second_modality(path, inverted, in_rgb))
-    outlined = None
-    if rgb is not None and mask is not None and rgb.size == mask.size:
-        outlined = _outline(rgb, np.asarray(mask.convert("L")) > 127)
-    return {"RGB": rgb, "Second modality": depth, "Mask": mask, "Mask on RGB": outlined}
+    truth = report.dataset.truth
+    drawn, over = _fit_or_none(sample.mask, truth.draw), None
+    if rgb is not None and drawn is not None and rgb.size == drawn.size:
+        over = truth.draw_over(rgb, drawn)
+    name = truth.name.capitalize()
+    return {"RGB": rgb, "Second modality": depth, name: drawn, f"{name} on RGB": over}
 
 
 def _read_second_modality(path: Path, inverted: bool, in_rgb: bool) -> NDArray[np.uint8]:
@@ -77,14 +76,3 @@ def _fit_or_none(path: Path, read: Callable[[Path], NDArray[np.uint8]]) -> Image
         return None
     size = tile_size(image.height, image.width)
     return image.resize(size, Image.Resampling.BILINEAR).convert("RGB")
-
-
-def _outline(rgb: Image.Image, mask: NDArray[np.bool_]) -> Image.Image:
-    pixels = np.array(rgb)
-    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-    # What is beyond the border counts as background, so that an outline closes there.
-    inner = cv2.erode(
-        mask.astype(np.uint8), cross, iterations=2, borderType=cv2.BORDER_CONSTANT, borderValue=0
-    )
-    pixels[mask & (inner == 0)] = _OUTLINE_COLOUR
-    return Image.fromarray(pixels)

@@ -9,11 +9,14 @@ from functools import partial
 from pathlib import Path
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from datamodules.check.duplicates import Fingerprint, find_duplicates
 from datamodules.check.find_datasets import FoundDataset, find_datasets
 from datamodules.check.finding import Finding
 from datamodules.check.inspect_sample import Inspection, inspect_sample
+from datamodules.check.label_findings import check_classes_of_splits, check_label_values
 from datamodules.check.pair_folder import pair_folder
 from datamodules.check.polarity import Polarity, combine, estimate_polarity
 from datamodules.check.set_findings import (
@@ -26,6 +29,7 @@ from datamodules.check.set_findings import (
 )
 from datamodules.check.shift import MAX_VOTES, Shift, estimate_shift
 from datamodules.errors import DataError
+from datamodules.label_map import LabelMap
 from datamodules.reading.dataset_folder import show
 from datamodules.reading.layout import describe_folders
 from datamodules.reading.pair_files import PairedFiles
@@ -46,6 +50,8 @@ class DatasetReport:
         polarity: as estimated.
         shift: of the second modality against RGB, as estimated.
         sizes, depth_modes, mask_values: numbers of files of each kind.
+        class_counts: pixels by class over all labels, and `image_counts` the labels that have each,
+            both `(256,)` as in `TruthSeen`; `None` where there are no classes.
         findings: what was found, in the order of the files.
     """
 
@@ -58,6 +64,8 @@ class DatasetReport:
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     depth_modes: Counter[str] = field(default_factory=Counter)
     mask_values: Counter[str] = field(default_factory=Counter)
+    class_counts: NDArray[np.int64] | None = None
+    image_counts: NDArray[np.int64] | None = None
     findings: list[Finding] = field(default_factory=list)
 
     @property
@@ -86,18 +94,25 @@ class DataReport:
         return sum(finding.is_error for finding in self.findings)
 
 
-def check_root(root: Path, num_workers: int = 0, track: Track | None = None) -> DataReport:
+def check_root(
+    root: Path,
+    num_workers: int = 0,
+    track: Track | None = None,
+    label_map: LabelMap | None = None,
+) -> DataReport:
     """Find, pair and read every file of all data sets below a folder.
 
     Args:
         root: the folder.
         num_workers: processes that read beside this one; with 0, this one does it.
         track: is given the inspections as they come, and their number; for a progress bar.
+        label_map: what the values of all label images mean; by default, what the catalogue says of
+            the data sets that it knows, and others have masks.
 
     Raises:
         DataError: the root is no folder, or there is no data set below it.
     """
-    datasets, other_findings = find_datasets(root)
+    datasets, other_findings = find_datasets(root, label_map)
     if not datasets and not other_findings:
         raise DataError(
             f"{show(root)}: no data set found; expected folders that hold RGB, depth and GT (or "
@@ -109,7 +124,7 @@ def check_root(root: Path, num_workers: int = 0, track: Track | None = None) -> 
     for dataset, (samples, _) in zip(datasets, paired, strict=True):
         is_depth, every = _is_depth(dataset, samples), len(samples) // MAX_VOTES + 1
         jobs += [
-            (dataset.label, sample, is_depth, number % every == 0)
+            (dataset.label, sample, is_depth, number % every == 0, dataset.truth)
             for number, sample in enumerate(samples)
         ]
     with _mapper(num_workers) as mapper:
@@ -120,13 +135,16 @@ def check_root(root: Path, num_workers: int = 0, track: Track | None = None) -> 
     for dataset, (samples, findings) in zip(datasets, paired, strict=True):
         own = [next(remaining) for _ in samples]
         reports.append(_report_on(dataset, samples, findings, own))
+    other_findings += _report_missing_classes(reports)
     other_findings += _report_duplicates(reports, [i.fingerprint for i in inspections])
     return DataReport(root, reports, other_findings)
 
 
 def _is_depth(dataset: FoundDataset, samples: list[PairedFiles]) -> bool:
-    if dataset.entry is not None:
-        return dataset.entry.second_modality == "depth"
+    if dataset.entry is not None and dataset.entry.second_modality != "depth":
+        return False
+    if dataset.entry is not None and dataset.second_modality == "depth":
+        return True
     # Of a fourth channel, nobody knows.
     return dataset.second_modality == "depth" and not any(s.depth == s.rgb for s in samples)
 
@@ -161,6 +179,11 @@ def _report_on(
     report.sizes.update(i.size for i in inspections if i.size)
     report.depth_modes.update(i.depth_mode for i in inspections if i.depth_mode)
     report.mask_values.update(i.mask_values for i in inspections if i.mask_values)
+    counts = [i.class_counts for i in inspections if i.class_counts is not None]
+    if dataset.label_map is not None and counts:
+        report.class_counts = np.sum(counts, axis=0)
+        report.image_counts = np.sum([own > 0 for own in counts], axis=0)
+        report.findings += check_label_values(dataset, dataset.label_map, report.class_counts)
     report.findings += check_count(dataset, len(samples))
     report.findings += findings
     report.findings += merge_alike(inspections)
@@ -173,6 +196,20 @@ def _report_on(
     return report
 
 
+def _report_missing_classes(reports: list[DatasetReport]) -> list[Finding]:
+    findings: list[Finding] = []
+    by_name: dict[str, list[DatasetReport]] = {}
+    for report in reports:
+        if report.class_counts is not None:
+            by_name.setdefault(report.dataset.name, []).append(report)
+    for group in by_name.values():
+        label_map = group[0].dataset.label_map
+        assert label_map is not None
+        of_splits = [(x.dataset, x.class_counts) for x in group if x.class_counts is not None]
+        findings += check_classes_of_splits(label_map, of_splits)
+    return findings
+
+
 def _report_duplicates(
     reports: list[DatasetReport], fingerprints: list[Fingerprint | None]
 ) -> list[Finding]:
@@ -182,9 +219,13 @@ def _report_duplicates(
     findings = []
     for first, second in pairs:
         (one, sample), (other, copy) = owners[known[first]], owners[known[second]]
-        is_leak = {one.split, other.split} == {"train", "test"}
+        splits = {one.split, other.split}
+        # Of a data set of masks, val is the name of a test set too often.
+        held_out = "test" if "test" in splits or one.list_file is None else "val"
+        is_leak = splits == {"train", held_out}
+        what = "a test image" if held_out == "test" else "a validation image"
         message = f"{copy.rgb}: shows the same as {sample.rgb}, " + (
-            "so that a test image is trained on: remove the sample from the training set"
+            f"so that {what} is trained on: remove the sample from the training set"
             if is_leak
             else "so that it counts twice where both are used: keep one if that matters"
         )

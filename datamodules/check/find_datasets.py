@@ -6,7 +6,11 @@ from typing import NamedTuple
 
 from datamodules.catalogue import CatalogueEntry, find_entry, find_split
 from datamodules.check.finding import Finding
+from datamodules.check.ground_truth import GroundTruth
+from datamodules.check.labels import Labels
+from datamodules.check.masks import Masks
 from datamodules.errors import DataError
+from datamodules.label_map import LabelMap, read_label_map
 from datamodules.reading.dataset_folder import list_folder, show
 from datamodules.reading.layout import SECOND_MODALITIES, Layout, find_layouts
 
@@ -23,6 +27,8 @@ class FoundDataset(NamedTuple):
         split: `train`, `test` or `val`, by its path or else by the catalogue, or `None`.
         entry: what the catalogue knows of it.
         layout: where its images lie.
+        label_map: what the values of its labels mean, of a data set for semantic segmentation.
+        list_file: that names its samples; `None` for all there are.
     """
 
     label: str
@@ -31,6 +37,13 @@ class FoundDataset(NamedTuple):
     split: str | None
     entry: CatalogueEntry | None
     layout: Layout
+    label_map: LabelMap | None = None
+    list_file: Path | None = None
+
+    @property
+    def truth(self) -> GroundTruth:
+        """What its ground truths are."""
+        return Masks() if self.label_map is None else Labels(self.label_map)
 
     @property
     def second_modality(self) -> str:
@@ -41,11 +54,18 @@ class FoundDataset(NamedTuple):
         return next((role for role in order if role in self.layout.sources), order[0])
 
 
-def find_datasets(root: Path) -> tuple[list[FoundDataset], list[Finding]]:
+def find_datasets(
+    root: Path, label_map: LabelMap | None = None
+) -> tuple[list[FoundDataset], list[Finding]]:
     """Walk a folder, following each link once, and return its data sets and what hinders the walk.
 
     A data set has at least two of RGB, a second modality and masks, in any layout that
-    `find_layouts` knows, or one of them if the catalogue knows its name.
+    `find_layouts` knows, or one of them if the catalogue knows its name. One for semantic
+    segmentation that has lists (`train.txt`, `val.txt`, `test.txt`) becomes one for each of them.
+
+    Args:
+        root: the folder.
+        label_map: of the labels of all of them; by default, that of the catalogue.
 
     Raises:
         DataError: the root is no folder that can be read.
@@ -55,7 +75,24 @@ def find_datasets(root: Path) -> tuple[list[FoundDataset], list[Finding]]:
     datasets: list[FoundDataset] = []
     findings: list[Finding] = []
     _walk(root, root, set(), datasets, findings)
-    return sorted(datasets, key=lambda dataset: dataset.label), findings
+    split = [part for dataset in datasets for part in _by_lists(dataset, label_map)]
+    return sorted(split, key=lambda dataset: dataset.label), findings
+
+
+def _by_lists(dataset: FoundDataset, label_map: LabelMap | None) -> list[FoundDataset]:
+    labels = None if dataset.entry is None else dataset.entry.labels
+    if label_map is None and labels is None:
+        return [dataset]
+    found = label_map or read_label_map(str(labels))
+    lists = [dataset.folder / f"{name}.txt" for name in ("train", "val", "test")]
+    prefix = "" if dataset.label == "." else f"{dataset.label}/"
+    return [
+        dataset._replace(
+            label=f"{prefix}{path.name}", split=path.stem, label_map=found, list_file=path
+        )
+        for path in lists
+        if path.is_file()
+    ] or [dataset._replace(label_map=found)]
 
 
 def _walk(

@@ -10,6 +10,7 @@ from datamodules.errors import DataError
 from datamodules.reading.dataset_folder import ImageFolder, shorten, show
 from datamodules.reading.layout import read_source
 from datamodules.reading.pair_files import PairedFiles, pair_images
+from datamodules.reading.sample_lists import select_listed
 
 
 def pair_folder(dataset: FoundDataset) -> tuple[list[PairedFiles], list[Finding]]:
@@ -22,6 +23,16 @@ def pair_folder(dataset: FoundDataset) -> tuple[list[PairedFiles], list[Finding]
     samples, problems = pair_images(
         dataset.name, dataset.layout, second_modality=dataset.second_modality
     )
+    if dataset.list_file is not None:
+        # What the list does not name need not be complete.
+        problems = [problem for problem in problems if problem.kind != "unpaired"]
+        try:
+            samples = select_listed(
+                dataset.list_file, samples, dataset.layout, dataset.second_modality
+            )
+        except DataError as error:
+            report("list", str(error))
+            samples = []
     findings += [Finding(dataset.label, *problem[:2], files=problem.files) for problem in problems]
     seen: set[Path] = set()
     for role in ("rgb", dataset.second_modality, "mask"):

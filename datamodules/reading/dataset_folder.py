@@ -8,7 +8,10 @@ from typing import NamedTuple
 
 from datamodules.errors import DataError
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".jp2", ".pgm", ".ppm", ".webp")
+EXTENSIONS = (
+    *(".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".jp2", ".pgm", ".ppm", ".webp"),
+    ".npy",
+)
 
 
 def list_folder(folder: Path) -> list[Path]:
@@ -112,7 +115,7 @@ def list_problems(folder: Path, listing: ImageFolder) -> Iterator[tuple[str, str
             alike = len({unicodedata.normalize("NFC", path.name) for path in paths}) < len(paths)
             names = " and ".join(ascii(path.name) if alike else path.name for path in paths)
             yield (
-                "unpaired",
+                "ambiguous",
                 f"{folder}: 1 stem with several files ({names}), expected one file per stem: "
                 "remove the others",
             )

@@ -2,13 +2,14 @@
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.catalogue import is_near_dark
+from datamodules.errors import DataError
 from datamodules.reading.decoded_image_cache import DecodedImageCache, read_through
 from datamodules.reading.depth_outliers import Outliers, find_outliers
 from datamodules.reading.image_files import read_fourth_channel, read_values
@@ -39,6 +40,7 @@ class DepthReader:
         depth_range: the stored values that become the two ends, `(low, high)` in the unit of the
             file; values beyond are clipped. By default the smallest and the largest valid value
             of each map.
+        rotated_bits: whether 16 bits are rotated left by 3, as in SUN RGB-D's own files.
 
     Raises:
         ValueError: an argument is none of these.
@@ -51,6 +53,7 @@ class DepthReader:
         near_dark_sets: Collection[str] | None = None,
         invalid_depth: InvalidDepth | Mapping[str, InvalidDepth] = "auto",
         depth_range: tuple[float, float] | None = None,
+        rotated_bits: bool = False,
     ) -> None:
         given = [invalid_depth] if isinstance(invalid_depth, str) else invalid_depth.values()
         for choice in given:
@@ -63,6 +66,7 @@ class DepthReader:
         self.near_dark_sets = None if near_dark_sets is None else frozenset(near_dark_sets)
         self.invalid_depth = invalid_depth
         self.depth_range = depth_range
+        self.rotated_bits = rotated_bits
         self.channels = 1
 
     def __call__(
@@ -99,7 +103,8 @@ class DepthReader:
         """Read the stored values of a map, `(channels, H, W)`; arguments and errors as above."""
         read = read_fourth_channel if in_fourth_channel else read_values
         must_be_finite = self._choice(dataset) == "none"
-        return read_through(cache, read, path, self.channels, must_be_finite)
+        values = read_through(cache, read, path, self.channels, must_be_finite)
+        return rotate_back(path, values) if self.rotated_bits else values
 
     def scale(self, values: NDArray, dataset: str) -> NDArray:
         """Return what a map of a data set means, of its stored values; as :meth:`__call__`."""
@@ -151,6 +156,49 @@ class ImageReader(DepthReader):
     def __init__(self, channels: int = 1, value_range: tuple[float, float] | None = None) -> None:
         super().__init__((), "none", value_range)
         self.channels = channels
+
+
+def reader_of(
+    second_modality: str,
+    channels: int = 1,
+    value_range: tuple[float, float] | None = None,
+    **of_depth: Any,
+) -> DepthReader:
+    """Return what reads a second modality.
+
+    Args:
+        second_modality: `depth`, `thermal`, …
+        channels: of it, for what is not depth.
+        value_range: the stored values that become 0 and 1, `depth_range` in settings.
+        of_depth: further arguments of `DepthReader`, which nothing else has.
+
+    Raises:
+        ValueError: an argument is outside its range.
+
+    >>> reader_of("hha", 3).depth_range
+    (0.0, 255.0)
+    """
+    if second_modality == "depth":
+        return DepthReader(depth_range=value_range, **of_depth)
+    stored = (0.0, 255.0) if second_modality == "hha" else None
+    return ImageReader(channels, value_range or stored)
+
+
+def rotate_back(path: Path, values: NDArray) -> NDArray[np.uint16]:
+    """Undo the rotation by 3 bits of SUN RGB-D's depth files.
+
+    Raises:
+        DataError: the values are of another type.
+
+    >>> rotate_back(Path("0.png"), np.array([2000 << 3, 1], np.uint16)).tolist()
+    [2000, 8192]
+    """
+    if values.dtype != np.uint16:
+        raise DataError(
+            f"{path}: values of type {values.dtype}, expected 16 bits to rotate: leave out "
+            "--data.rotated_bits"
+        )
+    return ((values >> 3) | (values << 13)).astype(np.uint16)
 
 
 def check_range(value_range: tuple[float, float] | None) -> None:

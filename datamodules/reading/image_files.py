@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageChops
 
 from datamodules.errors import DataError
+from datamodules.reading.array_files import is_array_file, read_array
 from datamodules.reading.decoded_image_cache import DecodedImageCache, read_through
 from datamodules.reading.open_image import open_image
 
@@ -52,7 +53,7 @@ def read_values(path: Path, channels: int = 1, must_be_finite: bool = True) -> N
 
     Args:
         path: an image of 8 or 16 bits, or of 32-bit integers or floats, grey or grey in all
-            channels; an alpha channel is ignored.
+            channels, of which an alpha channel is ignored; or a `.npy` file `(H, W)`.
         channels: 1, or 3 for an image that may be coloured; a grey one is repeated.
         must_be_finite: whether values that are not finite are an error.
 
@@ -63,6 +64,13 @@ def read_values(path: Path, channels: int = 1, must_be_finite: bool = True) -> N
         DataError: the file cannot be read, is coloured where one channel is asked for, has 16
             bits per channel and several channels, or holds values that are not finite.
     """
+    values = _array_values(path, channels) if is_array_file(path) else _values(path, channels)
+    if must_be_finite and values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise DataError(f"{path}: the image holds NaN or infinite values: replace them by 0")
+    return values
+
+
+def _values(path: Path, channels: int) -> NDArray:
     with open_image(path) as image:
         layout = str(getattr(image, "tile", ""))
         if image.mode[0] != "I" and _WIDE_CHANNELS.search(layout):
@@ -70,18 +78,25 @@ def read_values(path: Path, channels: int = 1, must_be_finite: bool = True) -> N
                 f"{path}: several channels of 16 bits, of which only 8 could be read: save it with "
                 "one channel of 16 bits"
             )
-        if image.mode[0] in "IF":
-            values = np.array(image)
-            if values.dtype.kind == "i" and values.min() >= 0 and values.max() < 2**16:
-                values = values.astype(np.uint16)  # Pillow reads some 16-bit formats as 32 bits
-            values = np.repeat(values[None], channels, axis=0)
-        elif channels == 3:
-            values = np.array(image.convert("RGB")).transpose(2, 0, 1)
-        else:
-            values = _grey_levels(path, image, _COLOURED_VALUES)[None]
-    if must_be_finite and values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise DataError(f"{path}: the image holds NaN or infinite values: replace them by 0")
-    return values
+        if image.mode[0] not in "IF":
+            if channels == 3:
+                return np.array(image.convert("RGB")).transpose(2, 0, 1)
+            return _grey_levels(path, image, _COLOURED_VALUES)[None]
+        values = np.array(image)
+    if values.dtype.kind == "i" and values.min() >= 0 and values.max() < 2**16:
+        values = values.astype(np.uint16)  # Pillow reads some 16-bit formats as 32 bits
+    return np.repeat(values[None], channels, axis=0)
+
+
+def _array_values(path: Path, channels: int) -> NDArray:
+    values = read_array(path)
+    values = values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
+    if len(values) not in (1, channels):
+        raise DataError(
+            f"{path}: an array of {len(values)} channels, expected {channels}: give "
+            "--data.depth_channels and --model.network.depth_channels, or save it otherwise"
+        )
+    return np.repeat(values, channels // len(values), axis=0)
 
 
 def holds_fourth_channel(path: Path) -> bool:

@@ -20,7 +20,7 @@ from datamodules.reading.dataset_folder import (
 )
 from datamodules.reading.roles import OUR_NAMES, NameMeaning, read_name, split_stem
 
-SECOND_MODALITIES = ("depth", "thermal", "nir")
+SECOND_MODALITIES = ("depth", "thermal", "nir", "hha", "event", "lidar")
 
 
 class Layout(NamedTuple):

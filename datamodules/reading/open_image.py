@@ -9,6 +9,7 @@ from pathlib import Path
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from datamodules.errors import DataError
+from datamodules.reading.array_files import is_array_file, read_array_size
 
 _ORIENTATION = 0x0112
 # Pillow tells formats by content, whatever a file is called, and hands some to other programs
@@ -122,6 +123,8 @@ def read_size(path: Path) -> tuple[int, int]:
     Raises:
         DataError: the file is not an image.
     """
+    if is_array_file(path):
+        return read_array_size(path)
     with open_image(path, header_only=True) as image:
         turned = exif_orientation(image) in (5, 6, 7, 8)
         return (image.width, image.height) if turned else (image.height, image.width)

@@ -7,12 +7,13 @@ from datamodules.reading.open_image import read_size
 from datamodules.reading.pair_files import PairedFiles
 
 
-def check_sizes(sample: PairedFiles, resize_depth: bool) -> None:
+def check_sizes(sample: PairedFiles, resize_depth: bool, target: str = "mask") -> None:
     """Compare the sizes of the files of a pair, from their headers.
 
     Args:
         sample: the files.
         resize_depth: whether depth may be of another size.
+        target: what the ground truth is called.
 
     Raises:
         DataError: a file has no readable header, or another size than the first.
@@ -20,7 +21,7 @@ def check_sizes(sample: PairedFiles, resize_depth: bool) -> None:
     first = sample.rgb or sample.depth
     assert first is not None
     expected = read_size(first)
-    for path, kind in ((sample.depth, "depth map"), (sample.mask, "mask")):
+    for path, kind in ((sample.depth, "depth map"), (sample.mask, target)):
         if path not in (None, first) and not (kind == "depth map" and resize_depth):
             problem = describe_size(path, kind, read_size(path), first, expected)
             if problem:

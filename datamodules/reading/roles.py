@@ -13,8 +13,11 @@ from typing import NamedTuple
 _WORDS = {
     "rgb": "RGB colour color visible vis | left right v",
     "depth": "depth | disparity disp d",
-    "thermal": "T thermal infrared ir tir lwir",
+    "thermal": "T thermal infrared ir tir lwir ther | modal",
     "nir": "NIR nearinfrared",
+    "hha": "HHA",
+    "event": "event",
+    "lidar": "LiDAR",
     "mask": "GT mask groundtruth | label annotation",
 }
 OUR_NAMES = {role: words.split()[0] for role, words in _WORDS.items()}
@@ -49,7 +52,7 @@ class NameMeaning(NamedTuple):
     """What a name says.
 
     Attributes:
-        role: `rgb`, `depth`, `thermal`, `nir` or `mask`.
+        role: `rgb`, `depth`, `thermal`, `nir`, `hha`, `event`, `lidar` or `mask`.
         split: `train`, `test`, `val`, or empty.
         side: `left`, `right`, or empty.
         is_weak: whether another name of the role has precedence.

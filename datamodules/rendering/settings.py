@@ -34,9 +34,9 @@ class RenderSettings:
     seed: int = 0
     num_distractors: int = 2
     likeness: float = 0.25
-    gap: float = 0.5
-    holes_rgb: float = 0.2
-    holes_depth: float = 0.2
+    gap: float = 1.0
+    holes_rgb: float = 0.4
+    holes_depth: float = 0.4
     misalignment: int = 0
     noise: float = 0.02
 

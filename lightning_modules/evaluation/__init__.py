@@ -1,1 +1,1 @@
-"""Scoring saliency maps on disk, and telling whether two sets of maps differ."""
+"""Scoring predictions on disk, and telling whether two sets of them differ."""

@@ -1,15 +1,13 @@
 """Paired bootstrap over images: does B score differently from A?"""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_modules.metrics import PerImageScores
-from lightning_modules.metrics.per_image_scores import dataset_scores
-from lightning_modules.runs.score import SALIENCY_SCORES
+from lightning_modules.metrics.image_records import ImageRecords
 from mutualformer.errors import UserError
 
 # The same resamples every time: a comparison is a fact about its inputs.
@@ -39,14 +37,15 @@ class Difference:
 
 
 def compare_scores(
-    a: PerImageScores, b: PerImageScores, num_resamples: int
+    a: ImageRecords, b: ImageRecords, num_resamples: int
 ) -> dict[str, dict[str, Difference]]:
     """Compare two methods on the data sets that both were scored on.
 
     The statistic is the score of the data set itself. A resample draws N of its N images with
-    replacement, the same for A and B; per-image values *and curves* are averaged over the draw, and
-    only then maximum and mean over thresholds are taken, so that max F and max E are resampled
-    with their thresholds. The interval is that between the 2.5 % and 97.5 % quantiles of B − A.
+    replacement, the same for A and B; of saliency, per-image values *and curves* are averaged over
+    the draw, and only then maximum and mean over thresholds are taken, so that max F and max E are
+    resampled with their thresholds; of segmentation, the images' confusion matrices are summed over
+    the draw. The interval is that between the 2.5 % and 97.5 % quantiles of B − A.
 
     Args:
         a: scores of the first method.
@@ -65,6 +64,11 @@ def compare_scores(
 
     Source: Efron, Tibshirani, "An Introduction to the Bootstrap", 1993, chapters 13 and 16.
     """
+    if type(a) is not type(b) or a.classes != b.classes:
+        raise UserError(
+            f"A is scored by {_describe(a)}, B by {_describe(b)}, expected scores of one task and "
+            "the same classes: score both alike"
+        )
     datasets = [dataset for dataset in dict.fromkeys(a.datasets) if dataset in set(b.datasets)]
     if not datasets:
         raise UserError(
@@ -80,9 +84,12 @@ def compare_scores(
     }
 
 
-def aligned(
-    dataset: str, a: PerImageScores, b: PerImageScores
-) -> tuple[PerImageScores, PerImageScores]:
+def _describe(records: ImageRecords) -> str:
+    classes = f" of {len(records.classes)} classes" if records.classes else ""
+    return f"{records.protocol_name}{classes}"
+
+
+def aligned(dataset: str, a: ImageRecords, b: ImageRecords) -> tuple[ImageRecords, ImageRecords]:
     """Put the images of B into the order of A.
 
     Raises:
@@ -101,8 +108,8 @@ def aligned(
     b = b.select([positions[name] for name in a.names])
     if a.counts and b.counts:
         differs = torch.zeros(len(a), dtype=torch.bool)
-        for name in ("foreground", "background"):
-            differs |= (a.counts[name] != b.counts[name]).flatten()
+        for name in a.truth_counts:
+            differs |= (a.counts[name] != b.counts[name]).any(1)
         if differs.any():
             first = a.names[int(differs.nonzero()[0])]
             raise UserError(
@@ -112,18 +119,21 @@ def aligned(
     return a, b
 
 
-def _compare_dataset(
-    a: PerImageScores, b: PerImageScores, num_resamples: int
-) -> dict[str, Difference]:
-    scores_of_a, scores_of_b = weighted_scores(a), weighted_scores(b)
+def _compare_dataset(a: ImageRecords, b: ImageRecords, num_resamples: int) -> dict[str, Difference]:
+    scores_of_a, scores_of_b = a.weighted_scores(), b.weighted_scores()
     everything = torch.full((len(a),), 1 / len(a), dtype=torch.float64)
     score_a, score_b = scores_of_a(everything), scores_of_b(everything)
-    resampled: dict[str, list[Tensor]] = {name: [] for name in score_a if name in score_b}
+    # The IoU of a class that is nowhere is undefined.
+    resampled: dict[str, list[Tensor]] = {
+        name: []
+        for name in score_a
+        if name in score_b and score_a[name].isfinite() and score_b[name].isfinite()
+    }
     for weights in resamples(num_resamples, len(a)):
         of_a, of_b = scores_of_a(weights), scores_of_b(weights)
         for name, chunks in resampled.items():
             chunks.append(of_b[name] - of_a[name])
-    lower_is_better = {score.name for score in SALIENCY_SCORES if not score.higher_is_better}
+    lower_is_better = {score.name for score in a.descriptions if not score.higher_is_better}
     differences = {}
     for name, chunks in resampled.items():
         low, high = interval(torch.cat(chunks))
@@ -134,26 +144,6 @@ def _compare_dataset(
             score_a[name].item(), score_b[name].item(), low, high, better
         )
     return differences
-
-
-def weighted_scores(scores: PerImageScores) -> Callable[[Tensor], dict[str, Tensor]]:
-    """Return a function that scores a data set with its images weighted.
-
-    It takes the images' shares, float64 `(…, N)` with sum 1, averages values and curves by them,
-    and returns the data set's scores, each `(…)`. Scores that need curves are left out if there
-    are no counts.
-    """
-    values = scores.values | scores.curves()
-    widths = [value[0].numel() for value in values.values()]
-    matrix = torch.cat([value.view(len(scores), -1) for value in values.values()], dim=1)
-
-    def of_shares(shares: Tensor) -> dict[str, Tensor]:
-        parts = zip(values, (shares @ matrix).split(widths, dim=-1), strict=True)
-        return dataset_scores(
-            {name: part if part.shape[-1] > 1 else part[..., 0] for name, part in parts}
-        )
-
-    return of_shares
 
 
 def resamples(num_resamples: int, num_images: int) -> Iterator[Tensor]:
@@ -174,5 +164,5 @@ def resamples(num_resamples: int, num_images: int) -> Iterator[Tensor]:
 def interval(differences: Tensor) -> tuple[float, float]:
     """Return the ends of the 95 % percentile interval of resampled differences `(N,)`."""
     tails = torch.tensor([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], dtype=torch.float64)
-    low, high = differences.quantile(tails).tolist()
+    low, high = differences.nanquantile(tails).tolist()  # a class may be in no image of some
     return low, high

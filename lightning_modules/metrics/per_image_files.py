@@ -1,8 +1,10 @@
 """Per-image scores on disk: a table for people, and beside it the counts that curves follow from.
 
-`NAME.csv` has one row per image: data set, name, status, scores, protocol. `NAME.npz` holds the
-pixel counts at 256 thresholds, without which max and mean F and E could not be averaged anew. It
-names the table it belongs to by a digest, so that a file of another run is never mixed in.
+`NAME.csv` has one row per image: data set, name, status, scores (empty where they are undefined),
+and protocol, by which the task is told. `NAME.npz` holds the counts: of saliency, pixels at 256
+thresholds, without which max and mean F and E could not be averaged anew; of segmentation, pixels
+per class. It names the table it belongs to by a digest, so that a file of another run is never
+mixed in.
 """
 
 import csv
@@ -17,20 +19,23 @@ import numpy as np
 import torch
 
 from datamodules.files import write_atomically
-from lightning_modules.metrics.per_image_scores import AVERAGED_SCORES, PerImageScores
-from lightning_modules.metrics.protocol import PROTOCOL_NAME
+from lightning_modules.metrics.confusion_records import ConfusionRecords
+from lightning_modules.metrics.image_records import ImageRecords
+from lightning_modules.metrics.per_image_scores import PerImageScores
 from mutualformer.errors import UserError
 
 SCORED = "scored"
 _DIGEST = "digest_of_csv"
-# Of the arrays in the .npz file.
-_WIDTHS = {"true_positives": 256, "false_positives": 256, "foreground": 1, "background": 1}
-_BYTES_PER_IMAGE = 8 * sum(_WIDTHS.values())
+_CLASSES = "classes"
+_KINDS: dict[str, type[ImageRecords]] = {
+    kind.protocol_name: kind for kind in (PerImageScores, ConfusionRecords)
+}
 _BYTES_OF_HEADERS = 100_000
+_MOST_CLASSES = 255
 
 
 def write_per_image_scores(
-    path: Path, scores: PerImageScores, unscored: list[tuple[str, str, str]] | None = None
+    path: Path, scores: ImageRecords, unscored: list[tuple[str, str, str]] | None = None
 ) -> None:
     """Write `path` and, beside it, the same name ending in `.npz`; each whole or not at all.
 
@@ -47,23 +52,25 @@ def write_per_image_scores(
     writer.writerow(["dataset", "name", "status", *values, "protocol"])
     for index, (dataset, name) in enumerate(zip(scores.datasets, scores.names, strict=True)):
         # repr of a float reads back to the same bits.
-        row = [repr(column[index]) for column in columns]
-        writer.writerow([dataset, name, SCORED, *row, PROTOCOL_NAME])
+        row = ["" if math.isnan(column[index]) else repr(column[index]) for column in columns]
+        writer.writerow([dataset, name, SCORED, *row, scores.protocol_name])
     for dataset, name, status in unscored or []:
-        writer.writerow([dataset, name, status, *[""] * len(values), PROTOCOL_NAME])
+        writer.writerow([dataset, name, status, *[""] * len(values), scores.protocol_name])
     table = text.getvalue().encode()
 
     arrays: dict[str, Any] = {name: count.numpy() for name, count in scores.counts.items()}
+    if scores.classes:
+        arrays[_CLASSES] = np.array(scores.classes)
     arrays[_DIGEST] = np.array(hashlib.sha256(table).hexdigest())
     # First, so that an interruption leaves two files that do not belong together and say so.
     write_atomically(counts_path(path), lambda file: np.savez_compressed(file, **arrays))
     write_atomically(path, table)
 
 
-def read_per_image_scores(path: Path) -> PerImageScores:
+def read_per_image_scores(path: Path) -> ImageRecords:
     """Read what `write_per_image_scores` wrote; images without scores are left out.
 
-    Without the `.npz` file beside it, the result has no counts.
+    Without the `.npz` file beside it, the result has no counts, which not all tasks can do without.
 
     Raises:
         ValueError: the file is missing or not such a table, holds an image twice or no image, is
@@ -77,10 +84,11 @@ def read_per_image_scores(path: Path) -> PerImageScores:
         scored = [row for row in rows if row["status"] == SCORED]
         names = [(row["dataset"], row["name"]) for row in scored]
         protocols = {row["protocol"] for row in scored}
+        kind = _KINDS.get(next(iter(protocols), "")) if len(protocols) == 1 else None
         values = {
             name: torch.tensor([float(row[name]) for row in scored], dtype=torch.float64)
-            for name in AVERAGED_SCORES
-            if scored and name in scored[0]
+            for name in (kind.averages if kind else ())
+            if name in scored[0]
         }
     except (UnicodeDecodeError, csv.Error, KeyError, TypeError, ValueError) as error:
         raise UserError(
@@ -89,10 +97,10 @@ def read_per_image_scores(path: Path) -> PerImageScores:
         ) from error
     if not scored:
         raise UserError(f"{path}: no scored image, expected some: score anew")
-    if protocols != {PROTOCOL_NAME}:
+    if kind is None:
         raise UserError(
-            f"{path}: protocol {', '.join(map(str, protocols))}, expected {PROTOCOL_NAME}: score "
-            "anew"
+            f"{path}: protocol {', '.join(sorted(map(str, protocols)))}, expected "
+            f"{' or '.join(_KINDS)}: score anew"
         )
     if not all(map(math.isfinite, (x for column in values.values() for x in column.tolist()))):
         raise UserError(f"{path}: holds a score that is no finite number: score anew")
@@ -101,11 +109,9 @@ def read_per_image_scores(path: Path) -> PerImageScores:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise UserError(f"{path}: {'/'.join(twice)} is there more than once: score anew")
-    return PerImageScores(
-        [dataset for dataset, _ in names],
-        [name for _, name in names],
-        values,
-        _read_counts(path, table, len(names)),
+    counts, classes = _read_counts(path, table, len(names), kind)
+    return kind(
+        [dataset for dataset, _ in names], [name for _, name in names], values, counts, classes
     )
 
 
@@ -114,23 +120,34 @@ def counts_path(path: Path) -> Path:
     return path.with_suffix(".npz")
 
 
-def _read_counts(path: Path, table: bytes, num_images: int) -> dict[str, torch.Tensor]:
+def _read_counts(
+    path: Path, table: bytes, num_images: int, kind: type[ImageRecords]
+) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
     counts = counts_path(path)
     if not counts.is_file():
-        return {}
+        if kind.averages:
+            return {}, ()
+        raise UserError(f"{path}: no {counts.name} beside it, of which all scores follow: copy it")
+    most_bytes = 8 * num_images * sum(kind.count_widths(_MOST_CLASSES).values())
     try:
         with zipfile.ZipFile(counts) as archive:
             announced = sum(entry.file_size for entry in archive.infolist())
         # A megabyte of zeros can be a kilobyte of a zip file.
-        if announced > num_images * _BYTES_PER_IMAGE + _BYTES_OF_HEADERS:
+        if announced > most_bytes + _BYTES_OF_HEADERS:
             raise UserError(f"{announced} bytes are too many for {num_images} images")
         with np.load(counts, allow_pickle=False) as stored:
             arrays = dict(stored)
         digest = str(arrays.pop(_DIGEST))
+        classes = tuple(map(str, arrays.pop(_CLASSES, ())))
+        if strange := [x for x in classes if not x.isprintable()]:
+            raise UserError(f"the class {strange[0]!r:.80} holds control characters")
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
         shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-        if shapes != {name: (num_images, width) for name, width in _WIDTHS.items()}:
+        widths = kind.count_widths(len(classes))
+        if shapes != {name: (num_images, width) for name, width in widths.items()}:
             raise UserError(f"it holds {shapes}")
+        if any(x.is_floating_point() or (x < 0).any() for x in tensors.values()):
+            raise UserError("it holds other numbers than counts")
     # NumPy and zipfile raise nearly anything for a damaged file.
     except Exception as error:
         raise UserError(f"{counts}: cannot be read ({error}): score anew") from error
@@ -139,4 +156,4 @@ def _read_counts(path: Path, table: bytes, num_images: int) -> dict[str, torch.T
             f"{counts}: belongs to another table than {path.name}, or the table was edited: score "
             "anew, or remove the .npz file to compare without curves"
         )
-    return tensors
+    return tensors, classes

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from lightning_modules.metrics.e_measure import e_values
 from lightning_modules.metrics.f_measure import f_values, precision_recall
-from lightning_modules.runs.score import SALIENCY_SCORES
+from lightning_modules.metrics.image_records import ImageRecords, OfShares
+from lightning_modules.metrics.protocol import PROTOCOL, PROTOCOL_NAME
+from lightning_modules.runs.score import SALIENCY_SCORES, Score
 
 if TYPE_CHECKING:
     from lightning_modules.metrics.pair_histograms import PairHistograms
@@ -25,26 +27,34 @@ _COUNTS = ("true_positives", "false_positives", "foreground", "background")
 
 
 @dataclass(frozen=True, eq=False)
-class PerImageScores:
-    """Hold the scores of N images of any data sets.
+class PerImageScores(ImageRecords):
+    """Hold the saliency scores of N images of any data sets.
 
     Max and mean F and E of a data set come from the average of the images' curves, not from a
     number per image. The curves are kept as the integers that they follow from.
 
     Attributes:
-        datasets: name of each image's data set.
-        names: name of each image.
-        values: ``AVERAGED_SCORES``, each float64 ``(N,)``; those not computed are absent.
+        values: ``AVERAGED_SCORES``; those not computed are absent.
         counts: pixels at or above each of 256 rising thresholds inside the mask
             (``true_positives``) and outside it (``false_positives``), int32 ``(N, 256)``, and of
             the mask itself (``foreground``, ``background``), int32 ``(N, 1)``. Empty if unknown:
             then there are no curves.
     """
 
-    datasets: list[str]
-    names: list[str]
-    values: dict[str, Tensor]
-    counts: dict[str, Tensor]
+    protocol_name = PROTOCOL_NAME
+    protocol = PROTOCOL
+    averages = AVERAGED_SCORES
+    truth_counts = ("foreground", "background")
+
+    @property
+    def descriptions(self) -> tuple[Score, ...]:
+        """The scores of salient object detection."""
+        return SALIENCY_SCORES
+
+    @classmethod
+    def count_widths(cls, num_classes: int) -> dict[str, int]:
+        """Return 256 for counts over thresholds, and 1 for those of the mask."""
+        return dict(zip(_COUNTS, (256, 256, 1, 1), strict=True))
 
     @classmethod
     def from_values(
@@ -63,33 +73,6 @@ class PerImageScores:
             {name: values[name] for name in AVERAGED_SCORES if name in values},
             {name: count.int() for name, count in zip(_COUNTS, counts, strict=True)},
         )
-
-    @classmethod
-    def concatenate(cls, parts: Sequence[PerImageScores]) -> PerImageScores:
-        """Put images together; all parts must hold the same values."""
-        return cls(
-            [dataset for part in parts for dataset in part.datasets],
-            [name for part in parts for name in part.names],
-            {name: torch.cat([part.values[name] for part in parts]) for name in parts[0].values},
-            {name: torch.cat([part.counts[name] for part in parts]) for name in parts[0].counts},
-        )
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def select(self, indices: Sequence[int]) -> PerImageScores:
-        """Return the images at these positions, in this order."""
-        chosen = list(indices)
-        return PerImageScores(
-            [self.datasets[index] for index in chosen],
-            [self.names[index] for index in chosen],
-            {name: value[chosen] for name, value in self.values.items()},
-            {name: count[chosen] for name, count in self.counts.items()},
-        )
-
-    def of_dataset(self, dataset: str) -> PerImageScores:
-        """Return the images of one data set."""
-        return self.select([i for i, name in enumerate(self.datasets) if name == dataset])
 
     def curves(self) -> dict[str, Tensor]:
         """Return the curves of each image, float64 ``(N, 256)``; empty if there are no counts."""
@@ -113,6 +96,10 @@ class PerImageScores:
             for name, value in (self.values | self.curves()).items()
         }
 
+    def scores(self) -> dict[str, Tensor]:
+        """Return the scores of the averages."""
+        return dataset_scores(self.means())
+
     def image_scores(self) -> dict[str, Tensor]:
         """Return scores of single images ``(N,)``, to find the best and the worst by.
 
@@ -127,6 +114,23 @@ class PerImageScores:
                 scores[f"{measure}_mean"] = curves[f"{measure}_curve"].mean(dim=1)
                 scores[f"{measure}_max_image"] = curves[f"{measure}_curve"].amax(dim=1)
         return scores
+
+    def weighted_scores(self) -> OfShares:
+        """Average values and curves by the images' shares, then take maxima over thresholds.
+
+        Scores that need curves are left out if there are no counts.
+        """
+        values = self.values | self.curves()
+        widths = [value[0].numel() for value in values.values()]
+        matrix = torch.cat([value.view(len(self), -1) for value in values.values()], dim=1)
+
+        def of_shares(shares: Tensor) -> dict[str, Tensor]:
+            parts = zip(values, (shares @ matrix).split(widths, dim=-1), strict=True)
+            return dataset_scores(
+                {name: part if part.shape[-1] > 1 else part[..., 0] for name, part in parts}
+            )
+
+        return of_shares
 
 
 def dataset_scores(means: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@ from collections import Counter
 import pytest
 
 from datamodules.catalogue import find_entry, is_near_dark, named_training_sets, read_catalogue
+from datamodules.label_map import named_label_maps
 
 ENTRIES = read_catalogue()
 # Of the design document.
@@ -18,14 +19,29 @@ COUNTS = {
 }
 
 
+SEGMENTATION = {
+    "NYUDepthv2": ("nyu40", {"train": (795,), "test": (654,)}),
+    "SUN-RGBD": ("sun37", {"train": (5285,), "test": (5050,)}),
+    "MFNet": ("mfnet", {"train": (784, 1176), "val": (392,), "test": (393,)}),
+    "PST900": ("pst900", {"train": (597, 606), "test": (288,)}),
+}
+
+
 def test_all_data_sets_are_there_with_their_counts():
-    thermal = {"VT821", "VT1000", "VT5000"}
-    assert {entry.name for entry in ENTRIES} == COUNTS.keys() | {"ReDWeb-S", "COME15K"} | thermal
+    thermal = {"VT821", "VT1000", "VT5000", "MFNet", "PST900"}
+    others = {"ReDWeb-S", "COME15K"} | SEGMENTATION.keys()
+    assert {entry.name for entry in ENTRIES} == COUNTS.keys() | others | thermal
     for entry in ENTRIES:
         assert entry.second_modality == ("thermal" if entry.name in thermal else "depth")
         if entry.name in COUNTS:
             train, test = COUNTS[entry.name]
             assert (entry.counts.get("train", ()), entry.counts["test"]) == (train, test)
+
+
+def test_data_sets_with_classes_name_their_label_map():
+    named = {e.name: (e.labels, e.counts) for e in ENTRIES if e.labels is not None}
+    assert named == SEGMENTATION
+    assert {labels for labels, _ in SEGMENTATION.values()} < named_label_maps().keys()
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
@@ -64,8 +80,9 @@ def test_names_of_no_known_data_set(name):
     assert find_entry(name) is None
 
 
-def test_near_is_dark_in_des_and_ssd_alone():
-    assert [entry.name for entry in ENTRIES if is_near_dark(entry.name)] == ["SSD", "DES"]
+def test_near_is_dark_in_des_and_ssd_and_where_depth_is_a_distance():
+    dark = [entry.name for entry in ENTRIES if is_near_dark(entry.name)]
+    assert dark == ["SSD", "DES", "NYUDepthv2", "SUN-RGBD"]
 
 
 def test_named_training_sets_hold_as_many_pairs_as_they_are_called():

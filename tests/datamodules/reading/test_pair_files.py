@@ -80,7 +80,7 @@ def test_two_aliases_of_one_folder_are_ambiguous(folders):
 def test_folder_without_images(folders):
     folder = folders.add()
     for path in (folder / "depth").iterdir():
-        path.rename(path.with_suffix(".npy"))
+        path.rename(path.with_suffix(".mat"))
     with pytest.raises(DataError, match="depth: no images; expected files ending in .jpg"):
         pair_files("NLPR", folder)
 
