@@ -1,12 +1,13 @@
 """Keep the scores of every image of a test run."""
 
+from math import isnan
 from pathlib import Path
 from typing import Any
 
 import torch.distributed
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from lightning_modules.metrics import PerImageScores
+from lightning_modules.metrics.image_records import ImageRecords
 from lightning_modules.metrics.per_image_files import write_per_image_scores
 from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.tracking import send_table
@@ -26,7 +27,7 @@ class PerImageScoresWriter(Callback):
 
     def __init__(self) -> None:
         self.path: Path | None = None
-        self._parts: list[PerImageScores] = []
+        self._parts: list[ImageRecords] = []
 
     def on_test_start(self, trainer: Trainer, *_: Any) -> None:
         """Forget the images of an earlier run."""
@@ -43,20 +44,22 @@ class PerImageScoresWriter(Callback):
         """Collect the images of all processes and write the files."""
         parts = self._parts
         if trainer.world_size > 1:
-            of_process: list[list[PerImageScores]] = [[] for _ in range(trainer.world_size)]
+            of_process: list[list[ImageRecords]] = [[] for _ in range(trainer.world_size)]
             torch.distributed.all_gather_object(of_process, parts)
             parts = [part for process in of_process for part in process]
         self._parts = []
         if not parts or not trainer.is_global_zero:
             return
-        scores = PerImageScores.concatenate(parts)
+        scores = parts[0].concatenate(parts)
         # A sampler that pads the last batch gives some images to two processes.
         keys = zip(scores.datasets, scores.names, strict=True)
         positions = {key: position for position, key in enumerate(keys)}
         self.path = RunFolder(trainer.default_root_dir).per_image_scores
         ordered = scores.select([positions[key] for key in sorted(positions)])
         write_per_image_scores(self.path, ordered)
-        names = list(ordered.values)
-        columns = [ordered.values[name].tolist() for name in names]
+        shown = ordered.values or ordered.image_scores()
+        names = list(shown)
+        # An undefined score is an empty cell there, too.
+        columns = [[None if isnan(x) else x for x in shown[name].tolist()] for name in names]
         rows = [list(row) for row in zip(ordered.datasets, ordered.names, *columns, strict=True)]
         send_table(trainer, "per_image_scores", ["dataset", "image", *names], rows)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_info
+from PIL import Image
 
 from datamodules.files import write_atomically
 from lightning_modules.base_module import BaseModule
@@ -18,7 +19,8 @@ from mutualformer.errors import UserError
 class PredictionWriter(Callback):
     """Write the module's ``prediction_image`` of every pair in ``predict``, if it has one.
 
-    Files are ``<folder>/<dataset>/<stem>.png``, written whole or not at all. Files of an earlier
+    Files are ``<folder>/<dataset>/<stem>.png``, written whole or not at all; a module's
+    ``prediction_overlay`` goes to ``<folder>_overlays/<dataset>/<stem>.png``. Files of an earlier
     run are replaced; two pairs of one run that would share a file are an error. Every process
     writes its own pairs, and none keeps them: ``trainer.predict`` returns None.
 
@@ -55,25 +57,33 @@ class PredictionWriter(Callback):
         assert self.directory is not None
         samples = zip(batch["name"], batch["dataset"], batch["original_size"], strict=True)
         for index, (name, dataset, (height, width)) in enumerate(samples):
-            image = pl_module.prediction_image(outputs, index, (int(height), int(width)))
+            size = (int(height), int(width))
+            image = pl_module.prediction_image(outputs, index, size)
             if image is None:
                 continue
-            path = self.directory / _folder_safe(dataset) / f"{_folder_safe(name)}.png"
+            below = Path(_folder_safe(dataset)) / f"{_folder_safe(name)}.png"
+            path = self.directory / below
             if path in self._written:
                 raise UserError(
                     f"two pairs would be written to {path}; expected each stem once per dataset: "
                     "rename one of them"
                 )
-            # A quarter of the time of Pillow's default, for files that are a quarter larger.
-            write = partial(image.save, format="PNG", compress_level=1)
-            write_atomically(path, write, durable=False)
+            _write(path, image)
             self._written.add(path)
+            if overlay := pl_module.prediction_overlay(batch, outputs, index, size):
+                folder = self.directory.with_name(f"{self.directory.name}_overlays")
+                _write(folder / below, overlay)
 
     def on_predict_end(self, trainer: Trainer, *_: Any) -> None:
         """Say how many maps were written, over all processes, and where."""
         num_maps = torch.tensor(len(self._written), device=trainer.strategy.root_device)
         num_maps = trainer.strategy.reduce(num_maps, reduce_op="sum")
         rank_zero_info(f"Wrote {int(num_maps)} predictions to {self.directory}")
+
+
+def _write(path: Path, image: Image.Image) -> None:
+    # A quarter of the time of Pillow's default, for files that are a quarter larger.
+    write_atomically(path, partial(image.save, format="PNG", compress_level=1), durable=False)
 
 
 def _folder_safe(name: str) -> str:

@@ -1,6 +1,7 @@
 """Keep the best and the last checkpoint of a run."""
 
 import math
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -42,21 +43,24 @@ class RunCheckpoint(ModelCheckpoint):
     Args:
         monitor: name of the logged score that decides; by default the first of the module's scores
             on held-out training data. Lower is better for a loss, and for a score that says so.
+        minutes: after so long without one, the last checkpoint is written within an epoch, too.
 
     Attributes:
         has_ended: whether the run has ended already, so that nothing is to be trained; whoever
             knows sets it.
 
     Raises:
-        UserError: ``monitor`` names a score of a test set.
+        UserError: ``monitor`` names a score of a test set, or ``minutes`` is not positive.
     """
 
-    def __init__(self, monitor: str | None = None) -> None:
+    def __init__(self, monitor: str | None = None, minutes: float = 10) -> None:
         if monitor is not None and monitor.startswith("test/"):
             raise UserError(
                 f"checkpoint.monitor is {monitor!r}: a checkpoint must not be chosen on a test "
                 "set; expected a score that starts with 'val/'"
             )
+        if not minutes > 0:
+            raise UserError(f"checkpoint.minutes is {minutes}, expected more than 0")
         super().__init__(
             monitor=monitor or UNSETTLED,
             filename="best",
@@ -65,6 +69,8 @@ class RunCheckpoint(ModelCheckpoint):
             enable_version_counter=False,
         )
         self.has_ended = False
+        self._minutes = minutes
+        self._saved_at = time.monotonic()
 
     @property
     def state_key(self) -> str:
@@ -83,10 +89,22 @@ class RunCheckpoint(ModelCheckpoint):
             trainer.should_stop = True
 
     def on_train_batch_end(self, trainer: Trainer, *arguments: Any) -> None:
-        """Write the last one where training ends within an epoch."""
+        """Write the last one where training ends within an epoch, and in a long one."""
         super().on_train_batch_end(trainer, *arguments)
-        if ends_within_epoch(trainer):
+        if ends_within_epoch(trainer) or self._is_time(trainer):
             save_last_if_not_yet(self, trainer)
+            self._saved_at = time.monotonic()
+
+    def on_train_epoch_start(self, *_: Any) -> None:
+        """Count the minutes from here: the epoch before has been saved."""
+        self._saved_at = time.monotonic()
+
+    def _is_time(self, trainer: Trainer) -> bool:
+        """Tell whether to save within the epoch, in all processes alike."""
+        if gradients_wait_for_more(trainer) or not epoch_was_cut(trainer):
+            return False
+        is_late = time.monotonic() >= self._saved_at + 60 * self._minutes
+        return trainer.strategy.reduce_boolean_decision(is_late, all=False)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the last one after an epoch without validation."""

@@ -1,24 +1,17 @@
 """End a training where nothing is lost when a signal asks for it."""
 
-import os
 import signal
-import subprocess
 from typing import Any
 
-from lightning.fabric.plugins.environments import SLURMEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from lightning_modules.lightning_internals import (
     gradients_wait_for_more,
     stop_after_this_step,
 )
-
-# Slurm sends SIGTERM when it preempts a job; the others are sent ahead of a time limit, if asked
-# for with --signal: SIGUSR1 as Lightning expects it, SIGUSR2 as submitit does.
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-REQUEUE_SIGNAL = signal.SIGUSR1
+from lightning_modules.runs.slurm import STOP_SIGNALS as SIGNALS
+from lightning_modules.runs.slurm import queue_again_after
 
 
 class StopSignals(Callback):
@@ -29,7 +22,7 @@ class StopSignals(Callback):
     the process exits with 0.
 
     Attributes:
-        signum: the signal that came; None before.
+        signum: the first signal that came; None before.
     """
 
     def __init__(self) -> None:
@@ -46,7 +39,8 @@ class StopSignals(Callback):
     on_test_start = on_train_start
 
     def _note(self, signum: int, _frame: object) -> None:
-        self.signum = signum
+        # What comes after it, such as the SIGTERM of who passes it on, says less of why.
+        self.signum = self.signum or signum
 
     def on_train_batch_end(
         self,
@@ -99,27 +93,19 @@ class StopSignals(Callback):
             stop_after_this_step(trainer)
 
 
-def requeue_if_asked(trainer: Trainer) -> None:
-    """Put a Slurm job that SIGUSR1 stopped into the queue again.
+def was_stopped(trainer: Trainer, error: BaseException) -> bool:
+    """Tell whether a signal ended a run; its workers it may have ended at once, if they let it."""
+    lost_workers = isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker")
+    return isinstance(error, SIGTERMException) or (lost_workers and bool(_signums(trainer)))
 
-    A preempted job, which gets SIGTERM, is queued again by Slurm itself.
-    """
-    asked = any(
-        isinstance(callback, StopSignals) and callback.signum == REQUEUE_SIGNAL
-        for callback in trainer.callbacks  # type: ignore[attr-defined]
-    )
-    if not (asked and trainer.is_global_zero and SLURMEnvironment.detect()):
-        return
-    job = os.environ["SLURM_JOB_ID"]
-    if "SLURM_ARRAY_JOB_ID" in os.environ:
-        job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
-    command = ["scontrol", "requeue", job]
-    try:
-        subprocess.run(command, check=True, capture_output=True, text=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        reason = (getattr(error, "stderr", None) or str(error)).strip()
-        rank_zero_warn(
-            f"job {job} cannot be queued again: {reason}. Do it by hand: {' '.join(command)}"
-        )
-    else:
-        rank_zero_info(f"Job {job} is queued again, and will continue.")
+
+def requeue_if_asked(trainer: Trainer) -> None:
+    """Put the Slurm job that a signal stopped into the queue again, if it has to ask for that."""
+    signums = _signums(trainer)
+    if signums and trainer.is_global_zero:
+        queue_again_after(signums[0])
+
+
+def _signums(trainer: Trainer) -> list[int]:
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    return [x.signum for x in callbacks if isinstance(x, StopSignals) and x.signum is not None]

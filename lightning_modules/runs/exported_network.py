@@ -14,6 +14,19 @@ from mutualformer.network.pretrained import describe_mismatch
 
 _OURS = ("mutualformer.MutualFormerNetwork", "mutualformer.network.MutualFormerNetwork")
 
+PREDICTION_SETTINGS = ("test_scales", "test_flip", "test_window", "test_window_stride")
+"""Of a module, by which predictions come of logits."""
+
+
+def mapping_in(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return what a mapping holds under a name, if it is one too; the file may be a stranger's.
+
+    >>> mapping_in({"training": "none"}, "training"), mapping_in({"model": {"a": 1}}, "model")
+    ({}, {'a': 1})
+    """
+    found = content.get(name)
+    return found if isinstance(found, Mapping) else {}
+
 
 def build_network(
     checkpoint: Mapping[str, Any], path: Path, modules: Collection[str] = ()

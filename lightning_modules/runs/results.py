@@ -26,6 +26,8 @@ _KINDS: dict[str, type] = {
     "git": dict,
     "seed": int,
     "validation": dict,
+    "checkpoint": str,
+    "confirmed": dict,
 }
 
 
@@ -51,6 +53,9 @@ class Results:
         validation: the score on held-out training data that the tested checkpoint was chosen by, by
             its logged name; empty if there is none, and in files of versions that did not write it.
         git: `{"commit": str, "dirty": bool}`; None outside a repository.
+        checkpoint: path of the one that was tested, as then seen; empty if unknown.
+        confirmed: of kept results: as `git`, and the `folder` of the run that was made again with
+            that code and had the scores of its former one.
     """
 
     path: Path
@@ -64,6 +69,8 @@ class Results:
     config: dict[str, Any]
     validation: dict[str, float]
     git: dict[str, Any] | None
+    checkpoint: str = ""
+    confirmed: dict[str, Any] | None = None
 
 
 def read_results(path: Path) -> Results:
@@ -106,6 +113,8 @@ def parse_results(path: Path, content: Any) -> Results:
         config=content.get("config") or {},
         validation=content.get("validation") or {},
         git=content.get("git"),
+        checkpoint=content.get("checkpoint") or "",
+        confirmed=content.get("confirmed"),
     )
 
 

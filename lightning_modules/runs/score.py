@@ -163,3 +163,12 @@ SALIENCY_SCORES: tuple[Score, ...] = (
     # In a table, this one would be mistaken for max F of the protocol.
     Score("f_max_dataset", ""),
 )
+# Those of semantic segmentation, of whatever classes; see metrics/confusion_scores.py.
+SEGMENTATION_SCORES: tuple[Score, ...] = (
+    Score("miou", "mIoU", main=True),
+    Score("miou_absent_zero", "mIoU (absent 0)"),
+    Score("mean_accuracy", "mAcc", main=True),
+    Score("mean_accuracy_absent_zero", "mAcc (absent 0)"),
+    Score("pixel_accuracy", "PixAcc", main=True),
+    Score("fw_iou", "fwIoU", main=True),
+)

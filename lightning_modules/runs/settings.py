@@ -19,6 +19,8 @@ OPTIONS_OF_ONE_COMMAND = (
 # depends on them, rounding aside.
 _WITHOUT_EFFECT = {
     *OPTIONS_OF_ONE_COMMAND,
+    # how often it is saved
+    "checkpoint.minutes",
     # where and how a run is computed
     "trainer.accelerator",
     "trainer.barebones",
@@ -49,6 +51,7 @@ _WITHOUT_EFFECT = {
 _WITHOUT_EFFECT_BELOW = (
     "affinity_maps",
     "contact_sheet",
+    "peers",
     "predictions",
     "trainer.callbacks",
     "trainer.logger",

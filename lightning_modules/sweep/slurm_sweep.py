@@ -1,25 +1,33 @@
 """Submit the trials of a sweep to Slurm."""
 
+import io
 import os
+import shlex
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from typing import Any
 
-from lightning_modules.cli.trial import HELD_EXIT_CODE
+from lightning_modules.runs.slurm import STOP_SIGNALS
+from lightning_modules.sweep.slurm_queue import SlurmFolder
+from lightning_modules.sweep.stop_request import StopRequest
 from lightning_modules.sweep.sweep_file import Sweep, Trial
+from lightning_modules.sweep.trial_process import POLL_INTERVAL
 from mutualformer.errors import UserError
 
-_FOLDER_NAME = "slurm"
+_MOST_SECONDS_AHEAD = 90  # of the time limit, in which a step is finished and saved
+# The shell of a task outlives what it runs, and asks for another turn: until a trial's process has
+# begun to listen, nothing else can. A handler, since children would inherit what is ignored.
+_OUTLIVE = f"trap : {' '.join(signal.Signals(x).name.removeprefix('SIG') for x in STOP_SIGNALS)}"
 
 
 @dataclass(frozen=True)
 class SlurmTask:
     """Run a trial on a node of the cluster; submitit pickles it.
-
-    A task that is preempted or runs out of time is put into the queue again, and continues from
-    the trial's last checkpoint.
 
     Attributes:
         words: the command.
@@ -27,27 +35,21 @@ class SlurmTask:
 
     words: tuple[str, ...]
 
-    def __call__(self) -> int:
-        """Run the command; returns its exit code."""
+    def __call__(self) -> None:
+        """Run the command, and exit as it does; by a signal, once the trial has saved."""
         # Lightning would expect one task per GPU where it sees this: the trial is one task, and
         # starts the processes of its other GPUs itself.
         environment = {key: x for key, x in os.environ.items() if key != "SLURM_NTASKS"}
-        process = subprocess.Popen(self.words, env=environment)
-        try:
-            code = process.wait()
-        finally:
-            if process.poll() is None:
-                process.terminate()
-                process.wait()
-        if code not in (0, HELD_EXIT_CODE):
-            raise RuntimeError(f"exit code {code} of {' '.join(self.words)}")
-        return code
-
-    def checkpoint(self) -> Any:
-        """Say how to go on after a time limit: by the same command."""
-        from submitit.helpers import DelayedSubmission
-
-        return DelayedSubmission(self)
+        with StopRequest() as stop:
+            process = subprocess.Popen(self.words, env=environment)
+            asked = False
+            while (code := process.poll()) is None:
+                if stop.signum is not None and not asked:
+                    process.terminate()
+                    asked = True
+                time.sleep(POLL_INTERVAL)
+        # Not an exception, of which submitit would print the traceback.
+        sys.exit(stop.exit_code if code and stop.signum else code if code >= 0 else 128 - code)
 
 
 def submit_trials(sweep: Sweep, trials: Sequence[Trial], parameters: Mapping[str, Any]) -> str:
@@ -67,12 +69,29 @@ def submit_trials(sweep: Sweep, trials: Sequence[Trial], parameters: Mapping[str
         raise UserError(
             "--slurm needs submitit, which is not installed: pip install 'mutualformer[slurm]'"
         ) from error
+    folder = SlurmFolder(sweep.folder)
+    given = {key: str(parameters.get(key, "")) for key in ("comment", "setup", "teardown")}
+    comment = folder.begin_submission([trial.folder.name for trial in trials])
+    end_of_task = shlex.join([sys.executable, "-m", "lightning_modules.sweep.end_of_task"])
+    settings = {
+        "job_name": f"mutualformer-{sweep.path.stem}",
+        "signal_delay_s": min(_MOST_SECONDS_AHEAD, parameters["time"] * 60 // 4),
+        "additional_parameters": {"requeue": True},  # which a cluster may forbid by default
+        **parameters,
+        "comment": f"{comment} {given['comment']}".rstrip(),
+        "setup": [_OUTLIVE, given["setup"]],
+        "teardown": ["code=$?", given["teardown"], f"{end_of_task} $code"],
+    }
+    tasks = [SlurmTask(_words(trial)) for trial in trials]
     try:
-        executor = submitit.SlurmExecutor(sweep.folder / _FOLDER_NAME)
-        executor.update_parameters(**{"job_name": f"mutualformer-{sweep.path.stem}", **parameters})
-        jobs = executor.submit_array([SlurmTask(_words(trial)) for trial in trials])
+        # It prints what it raises, too.
+        with redirect_stderr(io.StringIO()):
+            executor = submitit.SlurmExecutor(folder.path)
+            executor.update_parameters(**settings)
+            jobs = executor.submit_array(tasks)
     except Exception as error:
-        raise UserError(f"--slurm: {error}") from error
+        folder.give_submission_up()
+        raise UserError(f"--slurm: {' '.join(str(error).split())}") from error
     return str(jobs[0].job_id).split("_")[0]
 
 

@@ -2,14 +2,16 @@
 
 import signal
 
+from lightning_modules.runs.slurm import STOP_SIGNALS
+
 
 class StopRequest:
-    """Within this context, SIGINT and SIGTERM are noted instead of ending the process.
+    """Within this context, SIGINT and what Slurm sends are noted instead of ending the process.
 
     So a training is never started and then forgotten.
 
     Attributes:
-        signum: the signal that came; None before.
+        signum: the first signal that came; None before.
     """
 
     def __init__(self) -> None:
@@ -17,7 +19,7 @@ class StopRequest:
 
     def __enter__(self) -> "StopRequest":
         self._before = {
-            signum: signal.signal(signum, self._note) for signum in (signal.SIGINT, signal.SIGTERM)
+            signum: signal.signal(signum, self._note) for signum in (signal.SIGINT, *STOP_SIGNALS)
         }
         return self
 
@@ -31,4 +33,4 @@ class StopRequest:
         return 128 + (self.signum or 0)
 
     def _note(self, signum: int, _frame: object) -> None:
-        self.signum = signum
+        self.signum = self.signum or signum

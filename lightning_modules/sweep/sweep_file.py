@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_modules.runs.settings import one_spelling
+from lightning_modules.runs.shipped import find_shipped
 from lightning_modules.runs.yaml_text import read_yaml_mapping
 from lightning_modules.sweep.trial_name import (
     find_trial_folder,
@@ -142,7 +143,7 @@ def _from_anywhere(path: Path, config: Path) -> Path:
     if config.is_absolute() or config.is_file() or len(config.parts) == 1:
         return config
     folders = path.resolve().parents
-    return next((x / config for x in folders if (x / config).is_file()), config)
+    return next((x / config for x in folders if (x / config).is_file()), find_shipped(config))
 
 
 def _values(path: Path, name: Any, given: Any) -> list[Any]:

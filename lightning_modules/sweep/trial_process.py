@@ -82,7 +82,7 @@ class TrialProcess:
             if folder.finished_results() is not None:
                 return Outcome.DONE
             code = self.process.returncode
-            if stopped or -code in _STOPPED_BY:
+            if stopped or -code in _STOPPED_BY or code - 128 in _STOPPED_BY:
                 return Outcome.STOPPED
             date = datetime.now(timezone.utc).isoformat(timespec="seconds")
             folder.write_failure(Failure(_reason(code), date))

@@ -10,7 +10,7 @@ from PIL import Image
 from datamodules import SyntheticRGBDDataModule
 from lightning_modules import SaliencyModule
 from lightning_modules.callbacks import AffinityMaps, affinity_maps
-from lightning_modules.callbacks.affinity_maps import choose_points
+from lightning_modules.report.affinity_figure import choose_points
 from mutualformer import MutualFormerNetwork
 from mutualformer.fusions.spelling import read_fusion
 from mutualformer.ops import cross_diffusion

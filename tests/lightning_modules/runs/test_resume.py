@@ -1,8 +1,12 @@
 """A run that was stopped goes on, by the same command, to what one that was not is: bit for bit."""
 
+import multiprocessing
 import os
 import signal
+import subprocess
+import time
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +15,14 @@ import torch
 from break_at import (
     Injection,
     assert_same_run,
+    call_at,
     cut_and_kill_at,
     load,
     signal_at,
 )
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from datamodules import paired_modality_data_module
 from lightning_modules import SaliencyModule
 from lightning_modules.callbacks import StepSeed
 from lightning_modules.callbacks.learning_curves import read_curves
@@ -81,6 +87,19 @@ def test_killed(fit: Run, whole: Path, tmp_path: Path, moment: str) -> None:
 
 
 @pytest.mark.slow
+def test_killed_in_a_long_epoch_that_is_saved_by_the_minute(
+    fit: Run, whole: Path, tmp_path: Path
+) -> None:
+    for step in (2, 2, 4):  # of this attempt: in the first epoch twice, and in the second
+        done = load(tmp_path)["global_step"] if (tmp_path / "checkpoints").exists() else 0
+        inject = signal_at(SaliencyModule, "training_step", step, SIGKILL)
+        assert fit(tmp_path, "--checkpoint.minutes=1e-6", inject=inject).code == -SIGKILL
+        assert load(tmp_path)["global_step"] == done + step - 1
+    assert fit(tmp_path).code == 0
+    assert_same_run(tmp_path, whole)
+
+
+@pytest.mark.slow
 def test_killed_with_workers_that_read_ahead(fit: Run, whole: Path, tmp_path: Path) -> None:
     workers = "--data.num_workers=2"
     for step in (5, 6):
@@ -112,6 +131,72 @@ def test_a_signal_loses_nothing(
     )
     assert not (tmp_path / "results.json").exists()
     assert fit(tmp_path, option).code == 0
+    assert_same_run(tmp_path, whole)
+
+
+def to_all(signum: str) -> Callable[..., None]:
+    """Send a signal to the training and its workers, as Slurm does; others send it, not they."""
+
+    def send(*_: object) -> None:
+        workers = [str(worker.pid) for worker in multiprocessing.active_children()]
+        assert len(workers) >= 2
+        subprocess.run(["kill", f"-{signum}", *workers, str(os.getpid())], check=True)
+
+    return send
+
+
+@pytest.mark.slow
+def test_a_signal_to_the_workers_as_well_loses_nothing(
+    fit: Run, whole: Path, tmp_path: Path
+) -> None:
+    workers = "--data.num_workers=2"
+    for step, signum in enumerate(("TERM", "USR2"), 1):
+        inject = call_at(SaliencyModule, "training_step", 1, to_all(signum))
+        finished = fit(tmp_path, workers, inject=inject)
+        assert (finished.code, load(tmp_path)["global_step"]) == (0, step), finished.output
+
+    def of_a_user() -> None:  # whose data module does not know of it
+        paired_modality_data_module.begin_worker = None  # type: ignore[assignment]
+        call_at(SaliencyModule, "training_step", 2, to_all("TERM"))()
+
+    finished = fit(tmp_path, workers, inject=of_a_user)
+    assert finished.code == 0, finished.output
+    assert fit(tmp_path, workers).code == 0
+    assert_same_run(tmp_path, whole)
+
+
+def kill_a_worker(*_: object) -> None:
+    os.kill(multiprocessing.active_children()[0].pid or 0, SIGKILL)
+
+
+# Of two moments that nothing orders, either may come first.
+WORKERS = {
+    "while they start": (signal_at(BaseProcess, "start", 2, SIGTERM), {0, 128 + SIGTERM}),
+    "when one of them dies": (
+        call_at(
+            SaliencyModule,
+            "training_step",
+            2,
+            lambda *_: (kill_a_worker(), os.kill(os.getpid(), SIGTERM)),
+        ),
+        {0, 1},
+    ),
+    "and Ctrl-C to all": (call_at(SaliencyModule, "training_step", 2, to_all("INT")), {1}),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", WORKERS)
+def test_a_signal_among_workers_ends_the_training(
+    fit: Run, whole: Path, tmp_path: Path, moment: str
+) -> None:
+    inject, codes = WORKERS[moment]
+    workers = "--data.num_workers=2"
+    start = time.monotonic()
+    finished = fit(tmp_path, workers, inject=inject)
+    assert time.monotonic() - start < 60
+    assert finished.code in codes, finished.output
+    assert fit(tmp_path, workers).code == 0
     assert_same_run(tmp_path, whole)
 
 

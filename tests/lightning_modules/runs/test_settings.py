@@ -25,6 +25,7 @@ FORMER_RESULTS = Path(__file__).parent / "former_run" / "results.json"
 WITHOUT_EFFECT = {
     "affinity_maps.num_samples": 0,
     "affinity_maps.stride": 8,
+    "checkpoint.minutes": 3,
     "contact_sheet.num_samples": 3,
     "data.cache_dir": "elsewhere",
     "data.eval_batch_size": 1,
@@ -34,6 +35,7 @@ WITHOUT_EFFECT = {
     "data.predict_root": "elsewhere",
     "data.root": "elsewhere",
     "model.non_finite_loss": "skip",
+    "peers.limit": 5,
     "predictions.output_dir": "elsewhere",
     "resume": "never",
     "test_after_fit": True,

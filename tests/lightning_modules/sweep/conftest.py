@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from real_slurm import RealSlurm, why_not
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 TINY = REPOSITORY / "tests" / "lightning_modules" / "tiny.yaml"
@@ -106,3 +108,25 @@ def read_events(folder: Path) -> list[tuple[str, str]]:
     path = folder / "events.txt"
     lines = path.read_text().splitlines() if path.exists() else []
     return [(line.split()[0], line.split()[1]) for line in lines]
+
+
+@pytest.fixture(scope="session")
+def daemons() -> Iterator[RealSlurm]:
+    """Slurm itself, or skip."""
+    if reason := why_not():
+        pytest.skip(reason)
+    with tempfile.TemporaryDirectory(prefix="slurm-") as folder:  # short: it holds sockets
+        slurm = RealSlurm(Path(folder))
+        try:
+            slurm.start()
+            yield slurm
+        finally:
+            slurm.stop()
+
+
+@pytest.fixture
+def real_slurm(daemons: RealSlurm, mutualformer: Mutualformer) -> Iterator[RealSlurm]:
+    """Slurm itself with an empty queue, which the command of the test submits to."""
+    mutualformer.environment.update(daemons.environment)
+    yield daemons
+    daemons.empty_the_queue()

@@ -1,7 +1,8 @@
 """Stands in for `mutualformer fit` where the control of processes is tested, not the training.
 
 Leaves what a training leaves, and a line in `events.txt` of the sweep's folder when it starts,
-continues or ends. The environment says how long it takes and which trial fails.
+continues or ends. The environment says how long it takes and which trial fails; a file `short` in
+its folder, or that of the sweep, ends it sooner.
 """
 
 import json
@@ -30,7 +31,11 @@ def train() -> None:
     (folder / "logs" / "version_0").mkdir(parents=True, exist_ok=True)
     (folder / "logs" / "version_0" / "metrics.csv").write_text("epoch,step\n0,1\n1,2\n")
     (folder / "config.yaml").write_text("trainer: {max_epochs: 4}\n")
-    time.sleep(float(os.environ.get("FAKE_SECONDS", "0")))
+    end = time.monotonic() + float(os.environ.get("FAKE_SECONDS", "0"))
+    while time.monotonic() < end and not any(
+        (x / "short").exists() for x in (folder, folder.parent)
+    ):
+        time.sleep(0.05)
     if os.environ.get("FAKE_FAILURE", "no trial") in folder.name:
         print("RuntimeError: a scratch on the disk", flush=True)
         sys.exit(3)

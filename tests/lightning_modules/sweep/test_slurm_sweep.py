@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable
@@ -19,6 +20,7 @@ WriteSweep = Callable[..., Path]
 COMMANDS = {
     "sbatch": 'cp "$1" "$SLURM_STUB/script.sh"; echo "Submitted batch job 1234"',
     "scontrol": 'echo "$@" >> "$SLURM_STUB/scontrol.txt"',
+    "squeue": "",
     "srun": (
         'while :; do case "$1" in --output|--error) shift 2;; -*) shift;; *) break;; esac; done\n'
         'exec "$@"'
@@ -34,7 +36,10 @@ class Slurm:
         for name, text in COMMANDS.items():
             (folder / name).write_text(f"#!/bin/sh\n{text}\n")
             (folder / name).chmod(0o755)
-        environment["PATH"] = f"{folder}{os.pathsep}{environment['PATH']}"
+        for name in ("bash", "sh", "cp", "git"):
+            (folder / name).symlink_to(shutil.which(name) or "/nowhere")
+        # Nothing else: a machine that has a Slurm of its own is no other machine.
+        environment["PATH"] = str(folder)
         environment["SLURM_STUB"] = str(folder)
         self.folder = folder
         self.environment = environment
@@ -73,14 +78,18 @@ def test_one_array_job_with_a_task_per_trial_that_is_left(
     path, runs = write_sweep(), tmp_path / "runs"
     mutualformer("trial", "--folder", runs, "--config", TINY, f"--{EPSILON}=0.3")
     parameters = ["time=240", "partition=gpu", "gpus_per_node=1", "array_parallelism=8"]
+    parameters += ["comment=for a paper", "setup=echo a module is loaded", "teardown=echo it ends"]
     code, output = mutualformer("sweep", path, "--slurm", "--slurm-parameters", *parameters)
     assert code == 0, output
     assert "Submitted 2 trials as array job 1234" in output
     options = dict(re.findall(r"^#SBATCH --([\w-]+)=(.*)$", slurm.script, flags=re.MULTILINE))
     assert options["array"] == "0-1%2"
+    assert "#SBATCH --requeue\n" in slurm.script
+    assert options["signal"] == "USR2@90"
     assert options["time"] == "240"
     assert options["partition"] == "gpu"
     assert options["gpus-per-node"] == "1"
+    assert re.fullmatch("'mutualformer-[0-9a-f]{12} for a paper'", options["comment"])
     assert options["job-name"] == "mutualformer-sweep"
     assert options["output"].startswith(str(runs / "slurm"))
     assert len(read_events(runs)) == 2
@@ -88,6 +97,8 @@ def test_one_array_job_with_a_task_per_trial_that_is_left(
     for task in [slurm.start(index) for index in range(2)]:
         output, _ = task.communicate(timeout=60)
         assert task.returncode == 0, output
+        assert "a module is loaded" in output
+        assert "it ends" in output
     assert sorted(trial for event, trial in read_events(runs) if event == "start") == [
         *("epsilon=0", "epsilon=0.3", "epsilon=0.6")
     ]

@@ -90,7 +90,7 @@ def test_a_training_that_outlives_its_sweep_is_not_started_again(
     write_sweep: WriteSweep, mutualformer: Mutualformer, tmp_path: Path
 ) -> None:
     path, runs = write_sweep(), tmp_path / "runs"
-    process = mutualformer.start("sweep", path, FAKE_SECONDS="2")
+    process = mutualformer.start("sweep", path, FAKE_SECONDS="6")
     wait_until((runs / "epsilon=0" / "config.yaml").exists)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
