@@ -1,21 +1,25 @@
 """Test trained networks on clean and on corrupted images; each run keeps its own scores."""
 
-import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 from datamodules.augmentation.corruption import Corruption, kinds_of
-from datamodules.files import write_atomically
 from datamodules.paired_modality_data_module import PairedModalityDataModule
 from lightning_modules.base_module import class_path
 from lightning_modules.cli.configuration_builder import ConfigurationBuilder, naming
 from lightning_modules.cli.configurations import Source, group_seeds, refuse_for_runs
 from lightning_modules.cli.output import unwritable_is_a_mistake
-from lightning_modules.runs.checkpoints import read_checkpoint
+from lightning_modules.robustness.robustness_file import (
+    Scores,
+    describe_origin,
+    read_known,
+    write_robustness,
+)
 from lightning_modules.runs.provenance import describe_environment
 from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.runs.score import Score
@@ -23,8 +27,6 @@ from lightning_modules.runs.yaml_text import read_yaml_mapping
 from mutualformer.errors import UserError
 
 CLEAN = "clean"
-# By data set, then by score; None where one is not finite.
-Scores = dict[str, dict[str, float | None]]
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,13 @@ class RunRobustness:
         descriptions: of the scores.
         unread: the modality that was corrupted and that the network does not read, if there is one:
             scores are those of clean images then.
+        written: the file that they were written to; None if it had all of them.
     """
 
     scores: Mapping[str, Scores]
     descriptions: Sequence[Score]
     unread: str | None
+    written: Path | None
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,10 @@ def corruptions_of(words: Sequence[str], severities: Sequence[float]) -> list[Co
 def measure_runs(
     sources: Sequence[Source], corruptions: Sequence[Corruption], settings: Sequence[str]
 ) -> list[Robustness]:
-    """Test runs; every `robustness.json` is written as soon as it is known.
+    """Test runs; every `robustness.json` is written as soon as something of it is known.
+
+    What it has already is not measured again, if it is of the same checkpoint, settings, images,
+    code and packages; what it has beside what is asked for stays.
 
     Args:
         sources: runs.
@@ -107,9 +114,9 @@ def measure_runs(
     found = {}
     for number, source in enumerate(sources, start=1):
         assert source.run is not None
-        print(f"Testing {source.name} ({number} of {len(sources)})", file=sys.stderr, flush=True)
         with naming(source):
-            found[source.path] = builder.test(source, source.run, corruptions)
+            place = f"{source.name} ({number} of {len(sources)})"
+            found[source.path] = builder.test(source, source.run, corruptions, place)
     resolved = [read_yaml_mapping(source.path, "settings") for source in sources]
     return [
         Robustness(label, tuple(found[source.path] for source in members))
@@ -121,42 +128,49 @@ class _RunTester(ConfigurationBuilder):
     """Load the best checkpoint of a run once, and test it on images of several kinds."""
 
     def test(
-        self, source: Source, run: RunFolder, corruptions: Sequence[Corruption]
+        self, source: Source, run: RunFolder, corruptions: Sequence[Corruption], place: str
     ) -> RunRobustness:
-        self.build(source, enable_progress_bar=False, enable_model_summary=False)
-        # They would write into the folder of the run.
-        self.trainer.callbacks.clear()  # type: ignore[attr-defined]
+        self.build_trained(source, run, enable_progress_bar=False, enable_model_summary=False)
         data, model = self.datamodule, self.model
         if not isinstance(data, PairedModalityDataModule):
             raise UserError(
                 f"{class_path(data)} corrupts no images, expected a subclass of "
                 "PairedModalityDataModule"
             )
-        path = run.find_checkpoint()
-        checkpoint = read_checkpoint(path)
-        model.on_load_checkpoint(checkpoint)
-        model.load_state_dict(checkpoint["state_dict"])
-        data.modalities = model.modalities
         for corruption in corruptions:
             data.check_corruption(corruption)
-        scores = {CLEAN: self._scores(data, None)}
-        for corruption in corruptions:
-            is_read = corruption.modality in model.modalities
-            scores[str(corruption)] = self._scores(data, corruption) if is_read else scores[CLEAN]
+        origin = self._describe_origin(data, run)
+        scores, reason = read_known(run.robustness, origin)
+        wanted = {CLEAN: None, **{str(corruption): corruption for corruption in corruptions}}
+        missing = [key for key in wanted if key not in scores]
+        _say(place, len(missing), len(wanted), run, reason)
+        for key in missing:
+            of_key = wanted[key]
+            is_read = of_key is None or of_key.modality in model.modalities
+            scores[key] = self._scores(data, of_key) if is_read else scores[CLEAN]
+            # An interruption keeps what was measured until then.
+            with unwritable_is_a_mistake():
+                write_robustness(
+                    run.robustness,
+                    scores,
+                    origin,
+                    score_descriptions=[asdict(score) for score in model.scores],
+                    protocol=model.protocol,
+                    checkpoint=run.find_checkpoint().name,
+                    config=read_yaml_mapping(source.path, "settings"),
+                    **describe_environment(self.trainer.strategy.root_device, 1),
+                    date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                )
         unread = {x.modality for x in corruptions} - {*model.modalities}
-        content = {
-            "scores": scores,
-            "score_descriptions": [asdict(score) for score in model.scores],
-            "protocol": model.protocol,
-            "checkpoint": path.name,
-            "config": read_yaml_mapping(source.path, "settings"),
-            **describe_environment(self.trainer.strategy.root_device, 1),
-            "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        }
-        with unwritable_is_a_mistake():
-            text = json.dumps(content, indent=2, allow_nan=False) + "\n"
-            write_atomically(run.robustness, text.encode())
-        return RunRobustness(scores, model.scores, next(iter(unread), None))
+        written = run.robustness if missing else None
+        return RunRobustness(scores, model.scores, next(iter(unread), None), written)
+
+    def _describe_origin(self, data: PairedModalityDataModule, run: RunFolder) -> dict[str, Any]:
+        data.corruption = None
+        data.trainer = self.trainer  # as when it tests
+        data.prepare_data()
+        data.setup("test")
+        return describe_origin(run.find_checkpoint(), self._resolved_config(), data.test_datasets)
 
     def _scores(self, data: PairedModalityDataModule, corruption: Corruption | None) -> Scores:
         data.corruption = corruption
@@ -166,3 +180,15 @@ class _RunTester(ConfigurationBuilder):
             dataset: {name: x if math.isfinite(x) else None for name, x in values.items()}
             for dataset, values in latest.items()
         }
+
+
+def _say(place: str, missing: int, wanted: int, run: RunFolder, reason: str) -> None:
+    if not missing:
+        text = f"Nothing to test of {place}: all {wanted} kinds of images are in {run.robustness}"
+    else:
+        text = f"Testing {place}"
+        if missing < wanted:
+            text += f": {wanted - missing} of {wanted} kinds of images are in {run.robustness}"
+        elif reason:
+            text += f", all of it: {reason}"
+    print(text, file=sys.stderr, flush=True)

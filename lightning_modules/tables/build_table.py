@@ -4,11 +4,12 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import replace
 
-from lightning_modules.runs.score import SALIENCY_SCORES, Score
+from lightning_modules.runs.score import Score
 from lightning_modules.tables.choice import choose_rows
 from lightning_modules.tables.footnotes import mark_rows, note_on_stale
 from lightning_modules.tables.kept_results import kept_path, read_kept
 from lightning_modules.tables.planned_rows import PlannedRow
+from lightning_modules.tables.planned_scores import may_score, other_modules, scores_of_class
 from lightning_modules.tables.provenance import has_uncommitted_changes
 from lightning_modules.tables.runs import Run, read_runs
 from lightning_modules.tables.seed_intervals import (
@@ -18,6 +19,7 @@ from lightning_modules.tables.seed_intervals import (
 )
 from lightning_modules.tables.table import Cell, Column, Interval, Row, Table, rank_columns
 from lightning_modules.tables.table_file import TableFile
+from lightning_modules.tasks import TASKS, Task
 from mutualformer.errors import UserError
 
 _NOTHING_YET = "no results yet"
@@ -50,7 +52,7 @@ def build_table(file: TableFile, num_resamples: int) -> Table:
         file = replace(file, rows=chosen.rows, reference=place, notes=notes_on_choice)
         runs, problems = chosen.runs, problems + chosen.problems
     datasets = _datasets(file, runs)
-    scores, more_problems = _scores(file, runs)
+    scores, unknown, more_problems = _scores(file, runs)
     problems += more_problems
     columns = tuple((dataset, score) for dataset in datasets for score in scores)
     of_row = [[run for run in runs if run.row == position] for position in range(len(file.rows))]
@@ -86,10 +88,12 @@ def build_table(file: TableFile, num_resamples: int) -> Table:
         rows=tuple(rows),
         digits=file.digits,
         footnotes=tuple(footnotes),
-        notes=(*notes, *_notes_on_runs(runs, datasets)),
+        notes=(*notes, *_notes_on_runs(runs, datasets), *_note_on_unknown(unknown)),
         problems=tuple(problems),
         missing=tuple(missing),
         fill_all=file.fill_all,
+        # Nothing says yet which side of an unknown score is better.
+        headings=tuple(x.name if x.name in unknown else x.titled for _, x in columns),
         planned=file.rows,
     )
 
@@ -108,11 +112,14 @@ def _datasets(file: TableFile, runs: Sequence[Run]) -> Sequence[str]:
     return file.datasets
 
 
-def _scores(file: TableFile, runs: Sequence[Run]) -> tuple[list[Score], list[str]]:
-    """Return the descriptions of the table's scores, and which runs describe one otherwise."""
+def _scores(file: TableFile, runs: Sequence[Run]) -> tuple[list[Score], list[str], list[str]]:
+    """Return descriptions of all scores, names that are not known yet, and contradictions."""
     described = [(run.results.path, score) for run in runs for score in run.results.descriptions]
-    if not runs or any(row.published for row in file.rows):
-        described = [(file.path, score) for score in SALIENCY_SCORES] + described
+    modules = [] if runs else other_modules(file.rows)
+    described += [(file.path, score) for x in modules for score in scores_of_class(x)]
+    if not described or any(row.published for row in file.rows):
+        published = [(file.path, score) for task in _tasks(file) for score in task.scores]
+        described = published + described
     known: dict[str, Score] = {}
     problems = []
     for path, score in described:
@@ -120,13 +127,24 @@ def _scores(file: TableFile, runs: Sequence[Run]) -> tuple[list[Score], list[str
         if (usual.heading, usual.higher_is_better) != (score.heading, score.higher_is_better):
             problems.append(f"{path} means another score by {score.name}: {score.titled}")
     headed = {name: score for name, score in known.items() if score.heading}
-    for metric in file.metrics:
-        if metric not in headed:
+    unknown = [name for name in file.metrics if name not in headed]
+    for name in unknown:
+        if not any(may_score(module, name) for module in modules):
             raise UserError(
-                f"{file.path}: unknown score {metric!r} in metrics, expected {', '.join(headed)}"
+                f"{file.path}: unknown score {name!r} in metrics, expected {', '.join(headed)}"
             )
+    headed |= {name: Score(name, name) for name in unknown}
     names = file.metrics or [name for name, score in headed.items() if score.main]
-    return [headed[name] for name in names], problems
+    return [headed[name] for name in names], unknown, problems
+
+
+def _tasks(file: TableFile) -> list[Task]:
+    """Return the tasks whose scores a table without runs may show: the published ones, if any."""
+    if file.metrics:
+        return list(TASKS.values())
+    stated = {metric for row in file.rows for _, metric in row.published or ()}
+    found = [x for x in TASKS.values() if stated & {score.name for score in x.scores}]
+    return found or list(TASKS.values())[:1]
 
 
 def _cells(
@@ -247,6 +265,17 @@ def _notes_on_runs(runs: Sequence[Run], datasets: Sequence[str]) -> list[str]:
     ]
 
 
+def _note_on_unknown(names: Sequence[str]) -> list[str]:
+    return [f"Whether runs score {', '.join(names)} is known with the first one."] if names else []
+
+
 def _note_on_kept(runs: Sequence[Run]) -> list[str]:
     kept = [run for run in runs if run.is_kept]
-    return [f"{len(kept)} of {len(runs)} runs: {kept[0].results.path}."] if kept else []
+    notes = [f"{len(kept)} of {len(runs)} runs: {kept[0].results.path}."] if kept else []
+    confirmations = {
+        str(x["folder"]): str(x["commit"]) for run in kept if (x := run.results.confirmed)
+    }
+    return notes + [
+        f"{folder} was made again at commit {commit[:7]}, and its scores are the same."
+        for folder, commit in confirmations.items()
+    ]

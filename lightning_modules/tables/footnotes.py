@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from lightning_modules.tables.provenance import find_deviations
 from lightning_modules.tables.runs import Run
-from lightning_modules.tables.stale import changed_since
+from lightning_modules.tables.stale import changed_since, known_commit
 from lightning_modules.tables.table import PUBLISHED_MARKS, Row, letter_mark
 from lightning_modules.tables.table_file import TableFile
 
@@ -64,7 +64,7 @@ def stale_text(run: Run) -> str:
         return ""
     more = f" and {len(changed) - _MOST_FILES} more" if len(changed) > _MOST_FILES else ""
     return (
-        f"Stale: since commit {str((run.results.git or {}).get('commit'))[:7]}, "
+        f"Stale: since commit {known_commit(run)[:7]}, "
         f"{', '.join(changed[:_MOST_FILES])}{more} changed"
     )
 

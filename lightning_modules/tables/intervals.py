@@ -10,9 +10,8 @@ from lightning_modules.evaluation.paired_bootstrap import (
     aligned,
     interval,
     resamples,
-    weighted_scores,
 )
-from lightning_modules.metrics import PerImageScores
+from lightning_modules.metrics.image_records import ImageRecords
 from lightning_modules.metrics.per_image_files import read_per_image_scores
 from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.tables.runs import Run
@@ -55,7 +54,7 @@ class RowIntervals:
         self.absent: list[Path] = []
         self._columns = list(columns)
         self._num_resamples = num_resamples
-        self._first: dict[str, tuple[Path, PerImageScores]] = {}
+        self._first: dict[str, tuple[Path, ImageRecords]] = {}
         self._resamples: dict[str, list[Tensor]] = {}
 
     @property
@@ -107,15 +106,13 @@ class RowIntervals:
                     self.absent.append(folder)
         return resampled
 
-    def _resampled_dataset(
-        self, dataset: str, scores: PerImageScores, run: Run
-    ) -> dict[str, Tensor]:
+    def _resampled_dataset(self, dataset: str, scores: ImageRecords, run: Run) -> dict[str, Tensor]:
         folder, first = self._first.get(dataset, (run.planned.folder, scores))
         try:
             _, scores = aligned(dataset, first, scores)
         except ValueError as error:
             raise _OtherImages(f"{error} (A: {folder}, B: {run.planned.folder})") from error
-        of_shares = weighted_scores(scores)
+        of_shares = scores.weighted_scores()
         everything = torch.full((len(scores),), 1 / len(scores), dtype=torch.float64)
         for metric, value in of_shares(everything).items():
             stated = run.score(dataset, metric)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -14,7 +14,7 @@ from mutualformer.errors import UserError
 # Of a results file; what is left out, as the checkpoint's path, is of one machine.
 _KEPT = (
     *("scores", "score_descriptions", "num_images", "data_digest", "protocol", "remarks", "seed"),
-    *("config", "git", "packages", "python", "device", "date", "validation"),
+    *("config", "git", "packages", "python", "device", "date", "validation", "confirmed"),
 )
 _HEADER = {"digest", "runs", "table"}
 
@@ -63,6 +63,9 @@ def read_kept(path: Path) -> dict[str, Results]:
 def keep_results(path: Path, table: str, runs: Iterable[Run]) -> int:
     """Write what a table needs of its runs; those kept before stay where there is no newer one.
 
+    A run that was made again, by other code and with the same scores to the last digit, confirms
+    all that were kept of the commit it had before: what changed since does not matter to them.
+
     Args:
         path: of the file to be written.
         table: its title.
@@ -75,7 +78,8 @@ def keep_results(path: Path, table: str, runs: Iterable[Run]) -> int:
         UserError: a run was made by code that is in no commit.
     """
     before = _records(path)
-    records: dict[str, Mapping[str, Any]] = {}
+    records: dict[str, dict[str, Any]] = {}
+    confirmed = {}
     for run in runs:
         folder = run.planned.folder.as_posix()
         if run.is_kept:
@@ -87,10 +91,19 @@ def keep_results(path: Path, table: str, runs: Iterable[Run]) -> int:
                 f"{run.results.path} was made by code that is in no commit: commit, then run it "
                 "again; a result that nobody can repeat is not kept"
             )
+        former = before[folder]["results"] if folder in before else {}
+        if former.get("scores") == content["scores"] and former["git"] != content["git"]:
+            confirmed[former["git"]["commit"]] = {**content["git"], "folder": folder}
+            records[folder] = before[folder]
+            continue
         records[folder] = {
             "folder": folder,
             "results": {name: _of_anywhere(content[name]) for name in _KEPT if name in content},
         }
+    for record in records.values():
+        commit = record["results"]["git"]["commit"]
+        if commit in confirmed:
+            record["results"]["confirmed"] = confirmed[commit]
     lines = [json.dumps(records[folder], sort_keys=True) for folder in sorted(records)]
     header = {"table": table, "runs": len(lines), "digest": _digest(lines)}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -109,7 +122,7 @@ def _of_anywhere(value: Any) -> Any:
     return value
 
 
-def _records(path: Path) -> dict[str, Mapping[str, Any]]:
+def _records(path: Path) -> dict[str, dict[str, Any]]:
     if not path.is_file():
         return {}
     _, *lines = path.read_text(encoding="utf-8").splitlines()

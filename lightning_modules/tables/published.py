@@ -5,13 +5,12 @@ import io
 import math
 from pathlib import Path
 
-from lightning_modules.runs.score import SALIENCY_SCORES
+from lightning_modules.tasks import TASKS
 from mutualformer.errors import UserError
 
 # The column for millions of parameters, which belong to a method and to no data set.
 PARAMETERS = "params_m"
 _COLUMNS = ["method", "dataset", "metric", "value"]
-_SCORES = {score.name: score for score in SALIENCY_SCORES if score.heading}
 
 
 def read_published(path: Path) -> dict[str, dict[tuple[str, str], float]]:
@@ -47,10 +46,11 @@ def read_published(path: Path) -> dict[str, dict[tuple[str, str], float]]:
 
 
 def _value(path: Path, row: dict[str, str]) -> float:
+    scores = {x.name: x for task in TASKS.values() for x in task.scores if x.heading}
     where = f"{path}: {row['method']}, {row['dataset'] or 'no data set'}, {row['metric']}"
     of_method = not row["dataset"]
-    if (row["metric"] != PARAMETERS) if of_method else (row["metric"] not in _SCORES):
-        known = PARAMETERS if of_method else ", ".join(_SCORES)
+    if (row["metric"] != PARAMETERS) if of_method else (row["metric"] not in scores):
+        known = PARAMETERS if of_method else ", ".join(scores)
         raise UserError(f"{where} is not a score known here, expected {known}")
     try:
         value = float(row["value"])
@@ -59,7 +59,7 @@ def _value(path: Path, row: dict[str, str]) -> float:
     if of_method:
         allowed, expected = 0 <= value <= 1e6, "a number of millions"
     else:
-        score = _SCORES[row["metric"]]
+        score = scores[row["metric"]]
         allowed, expected = math.isfinite(value) and score.allows(value), score.expected
     if not allowed:
         raise UserError(f"{where} is {row['value']!r}, expected {expected}")

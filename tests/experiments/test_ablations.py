@@ -6,24 +6,31 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from lightning_modules.cli.trial import parse_parameters
 from lightning_modules.main import main
 from lightning_modules.sweep.sweep_file import read_sweep
 from lightning_modules.sweep.trial_name import trial_name
+from tests.support.made_pairs import write_pairs
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ABLATIONS = sorted((REPOSITORY / "experiments" / "ablations").glob("*.yaml"))
-FEWER = {"fusion_matched": ["mutualformer", "gated_sum"], "fusion_tuned": ["sum"]}
+FEWER = {
+    **{"fusion_matched": ["mutualformer", "gated_sum"], "fusion_tuned": ["sum"]},
+    **dict.fromkeys(("pipes", "potholes", "seg_pipes"), ["mutualformer", "depth"]),
+}
 each_file = pytest.mark.parametrize("path", ABLATIONS, ids=lambda path: path.stem)
 
 
 def test_there_is_one_for_every_choice_in_the_fusion() -> None:
     assert [path.stem for path in ABLATIONS] == [
         *("affinity", "epsilon", "feed_back", "fusion", "fusion_matched", "fusion_tuned"),
-        *("initial_affinity", "modality_dropout", "num_iterations", "quick", "stages"),
+        *("initial_affinity", "modality_dropout", "num_iterations", "pipes", "potholes"),
+        *("quick", "seg_fusion", "seg_pipes", "seg_quick", "stages"),
     ]
 
 
@@ -34,6 +41,9 @@ def test_the_comparisons_of_fusions_have_the_same_ones() -> None:
         if path.stem.startswith("fusion")
     }
     assert named["fusion_tuned"] == named["fusion"]
+    for name in ("seg_fusion", "seg_pipes"):
+        segmentation = read_sweep(ABLATIONS[0].with_name(f"{name}.yaml"))
+        assert set(segmentation.axes["model.network.fusion.name"]) == set(named["fusion"])
     assert named["fusion_matched"] == [x for x in named["fusion"] if x != "view_mixed"]
 
 
@@ -48,7 +58,8 @@ def test_says_what_it_shows_and_what_it_costs(path: Path) -> None:
     sweep = read_sweep(path)
     assert match is not None
     assert int(match[1]) == len(sweep.trials)
-    assert sweep.axes["seed_everything"] == ([0, 1] if path.stem == "quick" else [0, 1, 2])
+    num_seeds = {"quick": 2, "seg_quick": 2, "pipes": 5, "potholes": 5}.get(path.stem, 3)
+    assert sweep.axes["seed_everything"] == [*range(num_seeds)]
     assert sweep.folder == Path("runs/ablations") / path.stem
     assert sweep.description
 
@@ -60,16 +71,29 @@ def test_every_trial_can_be_run(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.chdir(REPOSITORY)
+    (tmp_path / "experiments").symlink_to(REPOSITORY / "experiments")
+    write_pairs(tmp_path / "data" / "rendered", ("train/rendered", "test/rendered"))
+    sets = [f"{split}/{name}" for split in ("train", "test") for name in ("pipes", "potholes")]
+    write_pairs(tmp_path / "data", sets)
+    _write_classes(write_pairs(tmp_path, ["pipes"]) / "pipes")
+    monkeypatch.chdir(tmp_path)
     if path.stem in FEWER:  # networks are built to look at them; the others are in fusion.yaml
         content = yaml.safe_load(path.read_text())
         content["parameters"]["model.network.fusion.name"]["values"] = FEWER[path.stem]
         path = tmp_path / path.name
         path.write_text(yaml.safe_dump(content))
-    assert main(["sweep", str(path), "--folder", str(tmp_path / "runs"), "--dry-run"]) == 0
+    assert main(["sweep", str(path), "--dry-run"]) == 0
     trials = read_sweep(path).trials
     assert capsys.readouterr().out.count("mutualformer trial") == len(trials)
     assert len({trial.folder for trial in trials}) == len(trials)
+
+
+def _write_classes(folder: Path) -> None:
+    """Make classes of a data set's masks, and lists of it."""
+    for path in (folder / "GT").iterdir():
+        Image.fromarray(np.asarray(Image.open(path)) // 255).save(path)
+    (folder / "train.txt").write_text("0\n1\n")
+    (folder / "val.txt").write_text("2\n")
 
 
 @each_file

@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import yaml
-from PIL import Image
 
 from lightning_modules.main import main
 from lightning_modules.runs.settings import flatten
+from tests.support.made_pairs import write_pairs
 
 FOLDER = Path(__file__).resolve().parents[2] / "experiments"
 EXPERIMENTS = sorted(FOLDER.glob("*.yaml"))
@@ -89,21 +88,7 @@ def test_the_two_training_sets_of_the_paper_differ_in_nothing_else() -> None:
 def data_root(tmp_path: Path) -> Path:
     """Return a folder with three pairs of every data set of the paper."""
     folders = [f"train/{name}" for name in TEST_SETS[:3]] + [f"test/{name}" for name in TEST_SETS]
-    generator = np.random.default_rng(0)
-    for folder in folders:
-        for index in range(3):
-            mask = np.zeros((40, 52), np.uint8)
-            mask[8:28, 10 : 30 + index] = 255
-            images = {
-                "RGB": generator.integers(0, 256, (*mask.shape, 3), np.uint8),
-                "depth": generator.integers(0, 256, mask.shape, np.uint8),
-                "GT": mask,
-            }
-            for name, image in images.items():
-                (tmp_path / "DATA" / folder / name).mkdir(parents=True, exist_ok=True)
-                path = tmp_path / "DATA" / folder / name / f"{index}.png"
-                Image.fromarray(image).save(path)
-    return tmp_path / "DATA"
+    return write_pairs(tmp_path / "DATA", folders)
 
 
 RGBT_SETS = ["VT821", "VT1000", "VT5000"]
@@ -112,17 +97,8 @@ RGBT_SETS = ["VT821", "VT1000", "VT5000"]
 @pytest.fixture
 def rgbt_root(tmp_path: Path) -> Path:
     """Return a folder with three pairs of every RGB-T data set, thermal in false colours."""
-    generator = np.random.default_rng(0)
-    for folder in ("train/VT5000", *(f"test/{name}" for name in RGBT_SETS)):
-        for index in range(3):
-            mask = np.zeros((40, 52), np.uint8)
-            mask[8:28, 10 : 30 + index] = 255
-            colours = generator.integers(0, 256, (2, *mask.shape, 3), np.uint8)
-            for name, image in zip(("RGB", "T", "GT"), (*colours, mask), strict=True):
-                (tmp_path / "DATA" / folder / name).mkdir(parents=True, exist_ok=True)
-                path = tmp_path / "DATA" / folder / name / f"{index}.png"
-                Image.fromarray(image).save(path)
-    return tmp_path / "DATA"
+    folders = ("train/VT5000", *(f"test/{name}" for name in RGBT_SETS))
+    return write_pairs(tmp_path / "DATA", folders, thermal=True)
 
 
 def test_rgb_and_thermal_train_test_and_predict(

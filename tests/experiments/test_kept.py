@@ -10,6 +10,8 @@ from lightning_modules.tables.kept_results import read_kept
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 KEPT = sorted((REPOSITORY / "experiments" / "results").glob("*.jsonl"))
+# Sweeps of which a part was trained so far; what is missing stands below their tables.
+UNFINISHED: set[str] = set()
 each_file = pytest.mark.parametrize("path", KEPT, ids=[path.stem for path in KEPT])
 
 
@@ -22,11 +24,13 @@ def test_the_table_is_full_without_a_run(
     outputs = [tmp_path / f"table{suffix}" for suffix in (".md", ".tex", ".csv", ".html")]
     options = [word for output in outputs for word in ("--output", str(output))]
     assert main(["table", str(table), "--format", "markdown", *options]) == 0
-    assert all("ccuracy" in output.read_text() for output in outputs)
+    score = "accuracy" if path.stem.startswith("probe") else "mae"
+    assert all(score in output.read_text().lower() for output in outputs)
     count = len(read_kept(path))
     printed = capsys.readouterr().out
     assert f"{count} of {count} runs: " in printed
-    assert "–" not in re.sub(r"\[.*?\]", "", printed.split("\n\n- ")[0])
+    cells = re.sub(r"\[.*?\]", "", printed.split("\n\n- ")[0])
+    assert ("–" in cells) == ("Missing runs" in printed) == (path.stem in UNFINISHED)
 
 
 @each_file

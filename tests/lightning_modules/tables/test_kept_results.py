@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_modules.tables import footnotes
+from lightning_modules.tables import footnotes, stale
 from lightning_modules.tables.kept_results import kept_path, read_kept
 
 from .table_runs import cell, fill, rows_of, table, trial
@@ -129,6 +129,38 @@ def test_changed_code_makes_a_result_stale(project: Path, monkeypatch: pytest.Mo
     note = cell(rows_of(project), "mae", epsilon="0")["note"]
     stale = "Stale: since commit c0ffee1, mutualformer/a.py, b.py, c.py and 1 more changed (seed 1)"
     assert note == stale
+
+
+def test_a_run_made_again_confirms_those_kept_of_its_former_commit(
+    project: Path, write_run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    elsewhere = {"commit": "dead" * 10, "dirty": False}
+    first, other = (trial(project.parent, "0", seed) / "results.json" for seed in (0, 1))
+    other.write_text(json.dumps(json.loads(other.read_text()) | {"git": elsewhere}))
+    table(project, "--keep")
+    former = read_kept(kept_path(project))
+    later = {"commit": "beef" * 10, "dirty": False}
+    first.write_text(json.dumps(json.loads(first.read_text()) | {"git": later}))
+    write_run(trial(project.parent, "0.6", 0), noise={"SET": 20}, seed=0, git=later)
+    table(project, "--keep")
+    kept = read_kept(kept_path(project))
+    for folder, results in kept.items():
+        name = folder.rpartition("/")[2]
+        if name == "epsilon=0.6,seed_everything=0":  # other scores: it took the former one's place
+            assert results.git == later and results.confirmed is None
+        else:
+            is_other_commit = name == "epsilon=0,seed_everything=1"
+            assert results.git == former[folder].git
+            assert (results.confirmed is None) == is_other_commit
+    shutil.rmtree(runs_of(project))
+    asked = []
+    monkeypatch.setattr(footnotes, "changed_since", lambda run: asked.append(run) or [])
+    table(project)
+    said = (
+        "epsilon=0,seed_everything=0 was made again at commit beefbee, and its scores are the same"
+    )
+    assert said in " ".join(capsys.readouterr().out.split())
+    assert sum(stale.known_commit(run) == later["commit"] for run in asked) >= 3
 
 
 def test_what_makes_all_results_stale_is_said_once(

@@ -43,7 +43,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run_of(repository: Path, **changes: Any) -> Any:
     config = {"fusion": {"class_path": "mutualformer.fusions.MutualFormerBlock"}}
     state = {"commit": git(repository, "rev-parse", "HEAD"), "dirty": False, **changes}
-    return SimpleNamespace(results=SimpleNamespace(git=state, config=config))
+    return SimpleNamespace(results=SimpleNamespace(confirmed=None, git=state, config=config))
 
 
 @pytest.mark.parametrize(
@@ -78,5 +78,40 @@ def test_what_trainings_are_made_of_is_there() -> None:
 
 def test_classes_of_this_repository_are_found_in_their_files() -> None:
     config = {"model": {"class_path": "lightning_modules.ProbeModule"}}
-    run: Any = SimpleNamespace(results=SimpleNamespace(config=config))
-    assert set(stale._files(run)) == {"lightning_modules/probe_module.py"}
+    assert set(stale._files(config)) == {"lightning_modules/probe_module.py"}
+
+
+def test_a_digest_of_code_changes_with_what_counts_of_it(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stale, "_ALWAYS", ("mutualformer/ops",))
+    (tmp_path / "datamodules").mkdir()
+    users = tmp_path / "of_user"
+    users.mkdir()
+    (users / "net_of_user.py").write_text("from part_of_user import x\n")
+    monkeypatch.syspath_prepend(users)
+    config = {
+        "network": {"class_path": "net_of_user.Net.small", "init_args": {}},
+        "fusion": [{"class_path": "mutualformer.fusions.MutualFormerBlock"}],
+    }
+
+    def digest() -> str:
+        stale._digest.cache_clear()
+        stale._defines.cache_clear()
+        return stale.code_digest(config)
+
+    before = digest()
+    block = repository / "mutualformer/fusions/mutualformer_block.py"
+    block.write_text(CLASS.replace("A block", "One"))
+    (repository / "mutualformer/fusions/concat.py").write_text("y = 2\n")
+    assert digest() == before
+    seen = {before}
+    for path, content in (
+        (block, CLASS.replace("x = 1", "x = 2")),
+        (repository / "mutualformer/ops/more.py", "z = 1\n"),
+        (repository / "datamodules/label_maps.yaml", "a: 1\n"),
+        (users / "part_of_user.py", "x = 1\n"),
+    ):
+        path.write_text(content)
+        seen.add(digest())
+    assert len(seen) == 5
