@@ -8,8 +8,9 @@ if TYPE_CHECKING:
     from lightning_modules.base_module import BaseModule
     from lightning_modules.probe_module import ProbeModule
     from lightning_modules.saliency_module import SaliencyModule
+    from lightning_modules.segmentation_module import SegmentationModule
 
-__all__ = ["BaseModule", "ProbeModule", "SaliencyModule"]
+__all__ = ["BaseModule", "ProbeModule", "SaliencyModule", "SegmentationModule"]
 
 __getattr__ = lazy_names(
     __name__,
@@ -17,5 +18,6 @@ __getattr__ = lazy_names(
         "BaseModule": "lightning_modules.base_module",
         "ProbeModule": "lightning_modules.probe_module",
         "SaliencyModule": "lightning_modules.saliency_module",
+        "SegmentationModule": "lightning_modules.segmentation_module",
     },
 )

@@ -4,6 +4,7 @@ import sys
 from importlib import import_module, metadata
 
 from lightning_modules.cli.errors import exit_on_error
+from lightning_modules.cli.first_signals import ended_by_signals
 from lightning_modules.cli.plain_output import forgive_outputs
 from lightning_modules.cli.training_help import brief_help
 
@@ -16,13 +17,15 @@ commands:
   predict   write predicted maps for a folder of pairs        mutualformer predict --config RUN/config.yaml
                                                                 --data.predict_root FOLDER
   export    write weights and an ONNX graph for inference     mutualformer export RUN
+  demo      try an exported network in a browser              mutualformer demo RUN/export
   data      list public data sets, check or pack those here   mutualformer data check FOLDER
-  evaluate  score saliency maps on disk                       mutualformer evaluate --predictions DIR
+  evaluate  score predictions on disk                         mutualformer evaluate --predictions DIR
                                                                 --ground-truth DIR
   compare   say whether two runs or sets of maps differ       mutualformer compare RUN_A RUN_B
   cost      measure FLOPs, time and memory of networks        mutualformer cost RUN
   robustness
             score with one modality missing, noisy, shifted   mutualformer robustness RUN
+  draw      affinities, convergence, predictions side by side
   sweep     run all trials of an ablation                     mutualformer sweep FILE
   trial     run one of them, as wandb agent does
   table     set runs beside published numbers                 mutualformer table experiments/tables/FILE
@@ -33,11 +36,13 @@ mutualformer <command> --help lists the options of a command. MUTUALFORMER_TRACE
 TRAINER_COMMANDS = ("fit", "validate", "test", "predict")
 OTHER_COMMANDS = (
     "export",
+    "demo",
     "data",
     "evaluate",
     "compare",
     "cost",
     "robustness",
+    "draw",
     "sweep",
     "trial",
     "table",
@@ -73,7 +78,8 @@ def _run(arguments: list[str]) -> int:
             if {"-h", "--help"} & {*options}:
                 print(brief_help(command))
                 return 0
-            return import_module("lightning_modules.cli.training").run(arguments)
+            with ended_by_signals():
+                return import_module("lightning_modules.cli.training").run(arguments)
         return import_module(f"lightning_modules.cli.{command}").run(options)
 
 

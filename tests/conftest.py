@@ -1,6 +1,7 @@
 """Fixtures that every test may use."""
 
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 # Lightning's handler keeps the stream of the test that made it, which is closed in later ones, and
 # would print a traceback into theirs.
 logging.raiseExceptions = False
+# Nor are tests a task of Slurm where it runs them.
+for name in [name for name in os.environ if name.startswith("SLURM_")]:
+    del os.environ[name]
 
 
 @pytest.fixture(autouse=True)

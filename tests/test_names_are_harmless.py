@@ -180,11 +180,12 @@ def test_the_terminal_shows_names_as_they_are() -> None:
     }
     missing = {name: {"predictions": [], "ground_truths": []} for name in HOSTILE}
     results = {"scores": scores, "num_images": dict.fromkeys(HOSTILE, 3), "missing": missing}
+    results["protocol"] = "as it is"
     output = io.StringIO()
     Console(file=output, width=300).print(_table(SALIENCY_SCORES, scores, results["num_images"]))
     for name in HOSTILE:
         assert name in output.getvalue()
-    for table in (scores_table(results), hostile_table()):
+    for table in (scores_table(results, SALIENCY_SCORES), hostile_table()):
         output = io.StringIO()
         print_table(table, Console(file=output, width=300))
         for name in HOSTILE:

@@ -9,7 +9,7 @@ from lightning_modules.cli.parser import PlainParser, any_path, integer_of_at_le
 from lightning_modules.runs.run_folder import RunFolder
 from mutualformer.errors import UserError
 
-_DESCRIPTION = """Say whether two runs, or two sets of saliency maps, differ in their scores.
+_DESCRIPTION = """Say whether two runs, or two sets of predictions, differ in their scores.
 
 Each of A and B is the folder of a test run, or a file that evaluate --per-image wrote. Images are
 resampled with replacement, the same ones for A and B (paired bootstrap): the 95 % interval is that

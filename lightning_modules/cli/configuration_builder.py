@@ -9,6 +9,8 @@ from lightning_modules.cli.configurations import Source
 from lightning_modules.cli.errors import explain
 from lightning_modules.cli.trainer_settings import check_settings
 from lightning_modules.cli.training import MutualFormerCLI
+from lightning_modules.runs.checkpoints import read_checkpoint
+from lightning_modules.runs.run_folder import RunFolder
 from mutualformer.errors import UserError
 
 # What is measured is measured by one process, which keeps and shows nothing else.
@@ -27,7 +29,7 @@ class ConfigurationBuilder(MutualFormerCLI):
     """Parse configurations as those of a command, and build one when asked to.
 
     Args:
-        command: ``fit`` or ``test``.
+        command: ``fit``, ``test`` or ``predict``.
         source: the first of the configurations.
         settings: flags that lie over every configuration.
     """
@@ -64,6 +66,21 @@ class ConfigurationBuilder(MutualFormerCLI):
         with _without_messages():
             super()._set_seed()
             super().instantiate_classes()
+
+    def build_trained(self, source: Source, run: RunFolder, **of_trainer: Any) -> None:
+        """Build the configuration of a run with the weights of its best checkpoint, as above.
+
+        Raises:
+            UserError: it has no checkpoint, or one that does not fit.
+        """
+        path = run.find_checkpoint()
+        self.build(source, **of_trainer)
+        # They would write into the folder of the run.
+        self.trainer.callbacks.clear()  # type: ignore[attr-defined]
+        checkpoint = read_checkpoint(path)
+        self.model.on_load_checkpoint(checkpoint)
+        self.model.load_state_dict(checkpoint["state_dict"])
+        self.datamodule.modalities = getattr(self.model, "modalities", ("rgb", "depth"))
 
     # What the constructor would do:
 

@@ -8,6 +8,7 @@ from typing import Any
 from lightning_modules.runs.place import folder_of_saved
 from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.runs.settings import flatten, has_effect, settings_with_effect
+from lightning_modules.runs.yaml_text import read_yaml_mapping
 from lightning_modules.tables.planned_rows import SEED, label_of
 from mutualformer.errors import UserError
 
@@ -106,6 +107,17 @@ def group_seeds(
             members.append(source)
     names = labels([shared for shared, _ in grouped]) if len(grouped) > 1 else [sources[0].name]
     return [(name, *group) for name, group in zip(names, grouped, strict=True)]
+
+
+def names_of_runs(sources: Sequence[Source]) -> list[str]:
+    """Name runs by the settings that tell them apart; by their folders where none does."""
+    flat = [
+        settings_with_effect(flatten(read_yaml_mapping(source.path, "settings")))
+        for source in sources
+    ]
+    names = labels(flat)
+    is_told = all(names) and len(set(names)) == len(names)
+    return names if is_told else [source.name for source in sources]
 
 
 def labels(configurations: Sequence[Mapping[str, Any]]) -> list[str]:

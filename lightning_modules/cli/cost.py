@@ -5,7 +5,7 @@ import sys
 from argparse import Namespace
 
 from lightning_modules.cli.output import wide_console, write_output
-from lightning_modules.cli.parser import PlainParser, add_output_files, any_path, split_settings
+from lightning_modules.cli.parser import PlainParser, add_output_files, file_or_name, split_settings
 from mutualformer.errors import UserError
 
 _DESCRIPTION = """Measure what networks cost: parameters, FLOPs, milliseconds and memory of an image
@@ -35,7 +35,7 @@ def run(arguments: list[str]) -> int:
 def _parse(arguments: list[str]) -> tuple[Namespace, list[str]]:
     parser = PlainParser("cost", _DESCRIPTION)
     add = parser.add_argument
-    add("configs", type=any_path, nargs="+", metavar="CONFIG")
+    add("configs", type=file_or_name(), nargs="+", metavar="CONFIG")
     add_output_files(parser, "the main score of runs over a cost")
     add("--x", choices=_X, help=f"the cost in that plot (default: {_DEFAULT_X})")
     settings, others = split_settings(parser, arguments)

@@ -14,8 +14,8 @@ _LIST_DESCRIPTION = """Print the catalogue of public data sets: other names, num
 depth convention, terms, where to get them and what to cite.
 """
 _CHECK_DESCRIPTION = """Read every file of all data sets below a folder and say what is wrong:
-counts, pairing, unreadable files, sizes, values, depth polarity, constant maps, and images that are
-in a training and a test set.
+counts, pairing, unreadable files, sizes, values, depth polarity, constant maps, images that are in
+a training and a test set, and of data sets with classes the labels, lists and class frequencies.
 
   mutualformer data check DATA --output check.json --contact-sheet check.png
 
@@ -30,19 +30,19 @@ def run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_usage())
         return 0 if arguments else 2
-    if arguments[0] not in _SUBCOMMANDS:
-        known = ", ".join(_SUBCOMMANDS)
+    if arguments[0] not in SUBCOMMANDS:
+        known = ", ".join(SUBCOMMANDS)
         print(
             f"error: unknown subcommand {arguments[0]!r}, expected one of {known}; "
             "try mutualformer data --help",
             file=sys.stderr,
         )
         return 2
-    return _SUBCOMMANDS[arguments[0]][0](arguments[1:])
+    return SUBCOMMANDS[arguments[0]][0](arguments[1:])
 
 
 def _usage() -> str:
-    lines = [f"  {name:<9} {purpose}" for name, (_, purpose) in _SUBCOMMANDS.items()]
+    lines = [f"  {name:<9} {purpose}" for name, (_, purpose) in SUBCOMMANDS.items()]
     return (
         "usage: mutualformer data <subcommand> [options]\n\nsubcommands:\n"
         + "\n".join(lines)
@@ -75,6 +75,12 @@ def _parse_check(arguments: list[str]) -> Namespace:
     parser = PlainParser("data check", _CHECK_DESCRIPTION)
     parser.add_argument("root", type=any_path, metavar="ROOT")
     _add_output(parser, "write all findings and what was seen of each data set")
+    parser.add_argument(
+        "--label-map",
+        metavar="NAME|FILE",
+        help="what the values of label images mean, of data sets for semantic segmentation that "
+        "the catalogue does not know: nyu40, mfnet, …, or a YAML file with classes, void, offset",
+    )
     add = parser.add_argument
     png = path_ending_in(".png")
     add("--contact-sheet", type=png, metavar="FILE.png", help="draw samples of every data set")
@@ -94,19 +100,24 @@ def _check(options: Namespace) -> int:
     from rich.progress import Progress
 
     from datamodules.check import check_root, draw_contact_sheet
-    from lightning_modules.report.data_tables import check_json, check_table
+    from datamodules.label_map import read_label_map
+    from lightning_modules.report.data_tables import check_json, check_table, class_tables
 
     # Images are small: threads would wait for each other longer than they work; use --workers.
     cv2.setNumThreads(1)
+    label_map = None if options.label_map is None else read_label_map(options.label_map)
     with Progress(console=Console(stderr=True)) as progress:
         report = check_root(
             options.root,
             options.workers,
             lambda inspections, total: progress.track(inspections, total, description="Reading"),
+            label_map,
         )
     content = check_json(report).encode()
     console = wide_console(150)
     console.print(check_table(report))
+    for table in class_tables(report):
+        console.print(table)
     findings = report.findings
     for finding in findings[:_MOST_SHOWN]:
         # As plain text: brackets in a file's name are no markup.
@@ -135,7 +146,7 @@ def _add_output(parser: PlainParser, purpose: str) -> None:
     parser.add_argument("--output", type=path_ending_in(".json"), metavar="FILE.json", help=purpose)
 
 
-_SUBCOMMANDS = {
+SUBCOMMANDS = {
     "list": (_run_list, "the public data sets that are known here"),
     "check": (_run_check, "what is wrong with the data sets below a folder"),
     "prepare": (data_prepare.run, "unpack the hub's Parquet files into folders, verified"),

@@ -25,6 +25,11 @@ _LESS_MEMORY = (
     "and prediction, lower --data.eval_batch_size. A run continues with other settings if it is "
     "given its checkpoint with --ckpt_path"
 )
+_LOST_PROCESS = (
+    "another process of this run has ended, and no further step is possible without it",
+    f"What it printed, if anything, says why. {_CONTINUE}",
+    1,
+)
 # Faults that torch reports as a RuntimeError, by its words: their start, what to say of them, and
 # the exit code. The first pattern has GPU's words first, then the CPU's.
 _FAULTS = (
@@ -53,11 +58,7 @@ _FAULTS = (
     (
         r"Connection (closed|reset) by peer|Broken pipe|Socket (closed|Timeout)"
         r"|remote process exited",
-        (
-            "another process of this run has ended, and no further step is possible without it",
-            f"What it printed, if anything, says why. {_CONTINUE}",
-            1,
-        ),
+        _LOST_PROCESS,
     ),
 )
 # A mistake that another process told of, at the end of that process' traceback.
@@ -112,6 +113,12 @@ def explain(error: BaseException | None) -> Explanation | None:
                     return Explanation(f"{what} ({_first_line(error)}). {advice}", exit_code)
         error = error.__cause__
     return None
+
+
+def lost_process(detail: str) -> Explanation:
+    """Return what to tell where another process of a run is lost."""
+    what, advice, exit_code = _LOST_PROCESS
+    return Explanation(f"{what} ({detail}). {advice}", exit_code)
 
 
 @contextmanager

@@ -1,27 +1,30 @@
-"""`mutualformer evaluate`: score saliency maps on disk."""
+"""`mutualformer evaluate`: score predictions on disk."""
 
 import sys
 from argparse import Namespace
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lightning_modules.cli.output import unwritable_is_a_mistake, wide_console, write_output
-from lightning_modules.cli.parser import PlainParser, any_path, integer_of_at_least, path_ending_in
+from lightning_modules.cli.parser import PlainParser, any_path, path_ending_in
+from lightning_modules.tasks import TASKS
 
 if TYPE_CHECKING:
     from lightning_modules.evaluation.map_files import MapSet
 
-_DESCRIPTION = """Score saliency maps on disk against ground truths, as PySODMetrics 1.6 does.
+_DESCRIPTION = """Score predictions on disk against ground truths, of one of these tasks:
+
+{tasks}
 
 Files are paired by stem, whatever their formats; an ending that all files of a folder share, as in
 NAME_ICON.png, is left out where only that makes pairs. To score several sets, repeat --predictions
 and --ground-truth, and --name where folder names do not tell the sets apart:
 
-  mutualformer evaluate --predictions maps/SIP --ground-truth data/SIP/GT \\
-                        --predictions maps/LFSD --ground-truth data/LFSD/GT --output scores.md
+{examples}
 """
-_GENERIC_FOLDERS = ("GT", "gt", "mask", "masks")
+_GENERIC_FOLDERS = ("GT", "gt", "mask", "masks", "Label", "label", "Labels", "labels")
 
 
 def run(arguments: list[str]) -> int:
@@ -32,7 +35,9 @@ def run(arguments: list[str]) -> int:
 
 
 def _parse(arguments: list[str]) -> Namespace:
-    parser = PlainParser("evaluate", _DESCRIPTION)
+    tasks = "\n".join(f"  {name:13} {task.files}" for name, task in TASKS.items())
+    examples = "\n".join(f"  mutualformer evaluate {task.example}" for task in TASKS.values())
+    parser = PlainParser("evaluate", _DESCRIPTION.format(tasks=tasks, examples=examples))
     add = parser.add_argument
     add("--predictions", type=any_path, action="append", required=True, metavar="DIR")
     add("--ground-truth", type=any_path, action="append", required=True, metavar="DIR")
@@ -52,19 +57,14 @@ def _parse(arguments: list[str]) -> Namespace:
         help="write the scores of every image, and beside it the .npz that compare reads",
     )
     add(
-        "--curves",
-        type=path_ending_in(".png", ".svg"),
-        metavar="FILE",
-        help="draw precision-recall and F-measure curves: .png .svg",
+        "--task",
+        choices=tuple(TASKS),
+        default=next(iter(TASKS)),
+        help="what the files are (default: %(default)s)",
     )
-    add("--device", default="cpu", help="where pixels are counted (default: %(default)s)")
-    add(
-        "--workers",
-        type=integer_of_at_least(0),
-        default=0,
-        metavar="N",
-        help="processes that read and score beside this one (default: %(default)s)",
-    )
+    for flag, settings in _options_of_tasks().items():
+        owners = " and ".join(name for name, task in TASKS.items() if flag in task.options)
+        add(flag, **{**settings, "help": f"of {owners}: {settings['help']}"})
     add(
         "--allow-missing",
         action="store_true",
@@ -72,6 +72,7 @@ def _parse(arguments: list[str]) -> Namespace:
     )
     options = parser.parse_args(arguments)
 
+    _check_task(parser, options)
     if len(options.predictions) != len(options.ground_truth):
         parser.error(
             f"{len(options.predictions)} --predictions and {len(options.ground_truth)} "
@@ -92,6 +93,19 @@ def _parse(arguments: list[str]) -> Namespace:
     return options
 
 
+def _check_task(parser: PlainParser, options: Namespace) -> None:
+    """Refuse options that other tasks have and this one does not."""
+    for flag in _options_of_tasks():
+        name = flag.removeprefix("--").replace("-", "_")
+        is_given = getattr(options, name) != parser.get_default(name)
+        if is_given and flag not in TASKS[options.task].options:
+            parser.error(f"{flag} is given, which --task {options.task} has not: leave it out")
+
+
+def _options_of_tasks() -> dict[str, Mapping[str, Any]]:
+    return {flag: settings for task in TASKS.values() for flag, settings in task.options.items()}
+
+
 def _name_of(folder: Path) -> str:
     folder = folder.resolve()
     return folder.parent.name if folder.name in _GENERIC_FOLDERS else folder.name
@@ -101,15 +115,17 @@ def _evaluate(options: Namespace) -> None:
     import torch
 
     from lightning_modules.evaluation.map_files import pair_maps
-    from lightning_modules.evaluation.score_maps import find_device, score_maps
     from lightning_modules.metrics.per_image_files import write_per_image_scores
-    from lightning_modules.report.curves_figure import draw_curves
     from lightning_modules.report.formats import print_table
-    from lightning_modules.report.score_report import collect_results, format_results, scores_table
+    from lightning_modules.report.score_report import (
+        class_table,
+        collect_results,
+        format_results,
+        scores_table,
+    )
 
     # Images are small: threads would wait for each other longer than they work; use --workers.
     torch.set_num_threads(1)
-    device = find_device(options.device)
     map_sets = [
         pair_maps(name, predictions, ground_truth, options.allow_missing)
         for name, predictions, ground_truth in zip(
@@ -120,16 +136,19 @@ def _evaluate(options: Namespace) -> None:
         if map_set.endings:
             ending = " and ".join(map_set.endings)
             print(f"{map_set.name}: names are paired without {ending}", file=sys.stderr)
-    scores = score_maps(map_sets, device, options.workers)
+    task = TASKS[options.task]
+    scores = task.score_files(options, map_sets)
     results = collect_results(map_sets, scores)
     # Everything is made before anything is written.
     outputs: dict[Path, bytes] = {}
     if options.output:
-        outputs[options.output] = format_results(results, options.output.suffix).encode()
-    if options.curves:
-        outputs[options.curves] = draw_curves(scores, results, options.curves.suffix)
+        outputs[options.output] = format_results(results, options.output.suffix, scores).encode()
+    outputs |= task.further_outputs(options, scores, results)
 
-    print_table(scores_table(results), wide_console(120))
+    print_table(scores_table(results, scores.overview), wide_console(120))
+    if scores.classes:
+        of_classes = scores.descriptions[-len(scores.classes) :]
+        print_table(class_table(results, of_classes), wide_console(120))
     for path, content in outputs.items():
         write_output(path, content)
     if options.per_image:

@@ -6,10 +6,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from datamodules.catalogue import is_near_dark
 from datamodules.image_size import height_and_width
+from datamodules.named_folders import name_of
 from lightning_modules.cli.parser import PlainParser, any_path, image_size
+from lightning_modules.runs.results import Results
 from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.runs.settings import one_spelling
+from lightning_modules.tasks import TASKS
 from mutualformer.errors import UserError, refused_setting
 
 _DESCRIPTION = """Write a trained network as files that other programs read.
@@ -17,6 +21,7 @@ _DESCRIPTION = """Write a trained network as files that other programs read.
 config.json         settings, input and output conventions, version, commit and data settings
 model.safetensors   weights: MutualFormerNetwork.from_pretrained(FOLDER) loads them; of a network of
                     your own, build it and load them with safetensors.torch.load_file
+README.md           a model card: what is known of the network, its scores, and blanks to fill in
 model.onnx          the network as a graph from (rgb, depth) to logits, for any batch size and one
                     image size; compared with PyTorch in onnxruntime before anything is written
 
@@ -26,7 +31,10 @@ RUN is the folder of a run, of which the best checkpoint is taken as test does, 
   mutualformer export runs/quickstart/checkpoints/last.ckpt --output exported --format safetensors
 """
 # What a network that is used elsewhere must be given; folders on this machine are left out.
-_DATA_SETTINGS = ("image_size", "second_modality", "depth_channels", "depth_range", "invalid_depth")
+_DATA_SETTINGS = (
+    *("image_size", "second_modality", "depth_channels", "depth_range", "invalid_depth"),
+    *("near_dark", "rotated_bits"),
+)
 
 
 def run(arguments: list[str]) -> int:
@@ -84,6 +92,7 @@ def _parse(arguments: list[str]) -> Namespace:
 def _export(options: Namespace) -> None:
     from lightning_modules.runs.checkpoints import read_checkpoint
     from lightning_modules.runs.exported_network import build_network, describe_network
+    from lightning_modules.runs.model_card import model_card
     from lightning_modules.runs.onnx_graph import write_onnx
     from lightning_modules.runs.provenance import git_state
     from mutualformer.network.pretrained import new_folder, write_config, write_weights
@@ -101,6 +110,8 @@ def _export(options: Namespace) -> None:
         depth_channels = training["data"].get("depth_channels")
         description = describe_network(network, depth_channels or 1)
         config = {**description, "git": git_state(), "training": training}
+        for task in TASKS.values():
+            config |= task.describe_checkpoint(checkpoint)
         if options.format != "onnx":
             write_weights(folder, network.state_dict())
         if options.format != "safetensors":
@@ -113,6 +124,9 @@ def _export(options: Namespace) -> None:
                 network, folder / "model.onnx", (height, width), depth_channels
             )
         write_config(folder, config)
+        name = options.run.resolve().name if options.run.is_dir() else path.stem
+        card = model_card(name, config, _results_of(path, options.run))
+        (folder / "README.md").write_text(card, encoding="utf-8")
         written = sorted(file.name for file in folder.iterdir())
     print(f"Wrote {', '.join(written)} to {options.output}, of {path}")
     if "onnx" in config:
@@ -122,11 +136,22 @@ def _export(options: Namespace) -> None:
         )
 
 
+def _results_of(checkpoint: Path, run: Path) -> Results | None:
+    """Return the results of a run if they are of this checkpoint, and not of another."""
+    results = RunFolder(run).finished_results() if run.is_dir() else None
+    return results if results and Path(results.checkpoint).name == checkpoint.name else None
+
+
 def _describe_training(checkpoint: dict[str, Any], path: Path) -> dict[str, Any]:
     """Collect what the checkpoint says of its training, without names of folders."""
+    from lightning_modules.runs.exported_network import PREDICTION_SETTINGS
+
     provenance = checkpoint.get("provenance", {})
     config = provenance.get("config", {})
     data = config.get("data", {}).get("init_args", {})
+    model = checkpoint.get("hyper_parameters", {})
+    if "near_dark" in data and data["near_dark"] is None:
+        data = {**data, "near_dark": is_near_dark(name_of(data.get("root", ".")))}
     return {
         "checkpoint": path.name,
         "epoch": checkpoint.get("epoch"),
@@ -136,4 +161,5 @@ def _describe_training(checkpoint: dict[str, Any], path: Path) -> dict[str, Any]
         "git": provenance.get("git"),
         "packages": provenance.get("packages"),
         "data": {x: one_spelling(x, data[x]) for x in _DATA_SETTINGS if x in data},
+        "model": {x: model[x] for x in PREDICTION_SETTINGS if x in model},
     }

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from datamodules.image_size import ImageSize
+from lightning_modules.runs.shipped import find_shipped
 from mutualformer.errors import UserError
 from mutualformer.typed_path import typed_path
 
@@ -64,6 +65,15 @@ def any_path(text: str) -> Path:
         return typed_path(text)
     except UserError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def file_or_name(folder: str = "") -> Callable[[str], Path]:
+    """Return a converter for `type=` to a file here, or to one of the package by its name.
+
+    Args:
+        folder: of the package's experiments, in which a name is looked for first.
+    """
+    return lambda text: find_shipped(any_path(text), folder)
 
 
 def add_output_files(parser: argparse.ArgumentParser, drawn: str) -> None:

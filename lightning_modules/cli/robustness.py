@@ -12,9 +12,11 @@ _DESCRIPTION = """Test trained runs on their test images, clean and with one mod
   mutualformer robustness runs/ablations/fusion --plot robustness.png
 
 RUN is a run, by its folder or its config.yaml, or a folder of runs; its best checkpoint is tested.
-Each gets a robustness.json beside its results, which replaces an earlier one; seeds of one
-configuration share a row and a line. Kinds: docs/robustness.md. Settings of where and how it is
-computed may follow, as flags of test with = before the value, such as --data.root=DATA.
+Each gets a robustness.json beside its results. What is in it of the same checkpoint, settings, test
+images and code is not measured again: an interrupted call goes on, a figure is drawn at once. To
+measure anew, delete it. Seeds of one configuration share a row and a line. Kinds:
+docs/robustness.md. Settings of where and how it is computed may follow, as flags of test with =
+before the value, such as --data.root=DATA.
 """
 # Of what is printed to a file or a pipe.
 _WIDTH = 140
@@ -78,8 +80,9 @@ def _measure(options: Namespace, settings: list[str]) -> None:
     measured = measure_runs(sources, corruptions, settings)
     table = robustness_table(measured, corruptions)
     print_table(table, wide_console(_WIDTH))
-    others = f" and {len(sources) - 1} more" if len(sources) > 1 else ""
-    print(f"Wrote {sources[0].path.with_name('robustness.json')}{others}")
+    written = [run.written for one in measured for run in one.runs if run.written]
+    if written:
+        print(f"Wrote {written[0]}{f' and {len(written) - 1} more' if written[1:] else ''}")
     if options.output:
         write_output(options.output, RENDERERS[options.output.suffix](table).encode())
     if options.plot:

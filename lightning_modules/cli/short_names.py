@@ -12,11 +12,13 @@ from typing import Any
 import yaml
 
 from lightning_modules.cli.sockets import is_ours
+from lightning_modules.runs.shipped import find_shipped
 from lightning_modules.runs.yaml_text import load_yaml
 from mutualformer.fusions.spelling import by_class_path
 from mutualformer.typed_path import expand_home
 
 _FLAG = re.compile(r"--(?P<name>(model|data)(\.(?!help\b)\w+)*)(=(?P<value>.*))?", re.DOTALL)
+_CONFIG = ("--config", "-c")
 
 
 def take_flags(arguments: Iterable[str]) -> tuple[list[str], dict[str, Any]]:
@@ -73,13 +75,25 @@ def _with_classes(settings: Any) -> Any:
     return beside | {"init_args": spelled}
 
 
+def find_configurations(words: Sequence[str]) -> list[str]:
+    """Write out the files that are given with --config by their name in the package."""
+    found = list(words)
+    for index, (word, before) in enumerate(zip(words, ["", *words[:-1]], strict=True)):
+        option, equals, value = word.partition("=")
+        given = value if equals and option in _CONFIG else word if before in _CONFIG else ""
+        path = find_shipped(Path(given))
+        if given and path != Path(given):
+            found[index] = f"{option}={path}" if equals else str(path)
+    return found
+
+
 def configuration_files(words: Sequence[str]) -> list[tuple[int, Path]]:
     """Return the files given with --config, and where in the words each has been given."""
     found = []
     for index, (word, following) in enumerate(itertools.pairwise([*words, ""])):
         option, equals, value = word.partition("=")
         path = Path(value if equals else following)
-        if option in ("--config", "-c") and path.is_file():  # otherwise, the parser says so
+        if option in _CONFIG and path.is_file():  # otherwise, the parser says so
             found.append((index + (1 if equals else 2), path))
     return found
 

@@ -7,16 +7,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from lightning_modules.cli.output import wide_console
-from lightning_modules.cli.parser import PlainParser, any_path, integer_of_at_least
+from lightning_modules.cli.parser import PlainParser, any_path, file_or_name, integer_of_at_least
 from lightning_modules.sweep.sweep_file import Sweep, Trial, read_sweep
 from lightning_modules.sweep.trial_settings import check_settings, read_settings
 from lightning_modules.sweep.trial_state import TrialState, read_state
+from mutualformer.errors import UserError
 
 _DESCRIPTION = """Train and test every combination of the values in a sweep file (Weights & Biases'
 format, method grid), each in a folder of its own:
 
   mutualformer sweep experiments/ablations/epsilon.yaml
   mutualformer sweep experiments/ablations/epsilon.yaml --status
+
+FILE may be the name alone of one that comes with the package: epsilon, or probes/quick.
 
 The same command again continues after whatever happened: trials that are done are not repeated,
 one that was interrupted continues from its last checkpoint, one that failed is tried again, and one
@@ -25,7 +28,8 @@ if it stops there. A folder keeps the settings it was run with, and refuses othe
 trial failed, 2 for a mistake, which is looked for in every trial before the first one starts.
 
 The same file runs with wandb sweep FILE and wandb agent. On Slurm, submitit's files are in slurm/
-below the trials; a task that runs out of time or is preempted is queued again and continues.
+below the trials; a task that runs out of time or is preempted is queued again and continues. The
+same command again submits what neither runs nor is queued.
 """
 
 
@@ -42,11 +46,11 @@ def run(arguments: list[str]) -> int:
 def _parse(arguments: list[str]) -> Namespace:
     parser = PlainParser("sweep", _DESCRIPTION)
     add = parser.add_argument
-    add("file", type=any_path, metavar="FILE")
+    add("file", type=file_or_name("ablations"), metavar="FILE")
     add("--folder", type=any_path, help="where the trials go, instead of the file's folder")
     add(
         "--config",
-        type=any_path,
+        type=file_or_name(),
         action="append",
         metavar="FILE",
         help="the experiment, instead of the file's; repeat it for overlays",
@@ -100,8 +104,14 @@ def _slurm_value(text: str) -> Any:
 
 def _status(sweep: Sweep) -> int:
     from lightning_modules.report.sweep_report import print_status
+    from lightning_modules.sweep.slurm_queue import SlurmFolder
 
-    print_status(sweep, wide_console(160))
+    tasks = {}
+    try:
+        tasks = SlurmFolder(sweep.folder).tasks()
+    except UserError as error:  # the rest stands in the folders
+        print(f"warning: {error}", file=sys.stderr)
+    print_status(sweep, wide_console(160), tasks)
     return 0
 
 
@@ -157,13 +167,27 @@ def _run_here(sweep: Sweep, trials: list[Trial], environments: Sequence[dict[str
 
 
 def _submit(sweep: Sweep, trials: list[Trial], parameters: dict[str, Any]) -> int:
+    from lightning_modules.sweep.slurm_queue import SlurmFolder, check_shared
     from lightning_modules.sweep.slurm_sweep import submit_trials
 
-    waiting = [trial for trial in trials if read_state(trial.folder) is not TrialState.RUNNING]
-    if not waiting:
-        print("Nothing to submit: every trial is done or running")
+    if not trials:
+        print("Nothing to submit: every trial is done")
         return 0
-    job = submit_trials(sweep, waiting, parameters)
+    folder = SlurmFolder(sweep.folder)
+    with folder.locked():
+        tasks = folder.tasks()
+        check_shared(folder, [tasks[x.folder.name] for x in trials if x.folder.name in tasks])
+        queued = {name for name, task in tasks.items() if not task.has_ended}
+        states = [read_state(trial.folder, trial.folder.name in queued) for trial in trials]
+        taken = (TrialState.RUNNING, TrialState.QUEUED)
+        waiting = [x for x, state in zip(trials, states, strict=True) if state not in taken]
+        if not waiting:
+            print("Nothing to submit: every trial is done, running or queued")
+            return 0
+        job = submit_trials(sweep, waiting, parameters)
+    left = len(trials) - len(waiting)
     print(f"Submitted {len(waiting)} trials as array job {job}")
+    if left:
+        print(f"{left} are running or queued already")
     print(f"How far they are: mutualformer sweep {sweep.path} --status")
     return 0

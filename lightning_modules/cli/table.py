@@ -4,12 +4,20 @@ import sys
 from argparse import Namespace
 
 from lightning_modules.cli.output import unwritable_is_a_mistake, wide_console
-from lightning_modules.cli.parser import PlainParser, any_path, integer_of_at_least, path_ending_in
+from lightning_modules.cli.parser import (
+    PlainParser,
+    any_path,
+    file_or_name,
+    integer_of_at_least,
+    path_ending_in,
+)
 from mutualformer.errors import UserError
 
 _DESCRIPTION = """Make a table, or a plot, of runs beside published numbers, as FILE defines it.
 
   mutualformer table experiments/tables/epsilon.yaml --output epsilon.tex --plot epsilon.png
+
+FILE may be the name alone of one that comes with the package, as epsilon.
 
 Runs are read from their folders below the working directory. A cell without a run is shown as
 missing, with the command that fills it. A row made with other code, protocol, data or settings than
@@ -31,7 +39,12 @@ def run(arguments: list[str]) -> int:
 def _parse(arguments: list[str]) -> Namespace:
     parser = PlainParser("table", _DESCRIPTION)
     add = parser.add_argument
-    add("file", type=any_path, metavar="FILE", help="such as experiments/tables/epsilon.yaml")
+    add(
+        "file",
+        type=file_or_name("tables"),
+        metavar="FILE",
+        help="such as experiments/tables/epsilon.yaml",
+    )
     add(
         "--format",
         choices=["terminal", *_SUFFIXES],
@@ -57,7 +70,7 @@ def _parse(arguments: list[str]) -> Namespace:
     add("--folder", type=any_path, metavar="DIR", help="of the sweep's trials, instead of its own")
     add(
         "--config",
-        type=any_path,
+        type=file_or_name(),
         action="append",
         default=[],
         metavar="FILE",
@@ -84,6 +97,7 @@ def _make(options: Namespace) -> bool:
     from datamodules.files import write_atomically
     from lightning_modules.report.formats import RENDERERS, print_table
     from lightning_modules.report.table_figure import draw_figure
+    from lightning_modules.runs.shipped import is_installed_copy
     from lightning_modules.tables.build_table import build_table
     from lightning_modules.tables.cost_columns import add_costs
     from lightning_modules.tables.kept_results import keep_results, kept_path, read_kept
@@ -95,6 +109,11 @@ def _make(options: Namespace) -> bool:
         raise UserError(f"{file.path} has no plot: NAME, expected the varied parameter to draw")
     if options.keep and (options.folder or options.config):
         raise UserError("--keep is of the sweep as it is defined: leave out --folder and --config")
+    if options.keep and is_installed_copy(file.path):
+        raise UserError(
+            f"{file.path} is part of an installed package, where --keep would write: give a FILE "
+            "of your own, or run it in a clone"
+        )
     scores = build_table(file, options.resamples)
     table = add_costs(scores)
     # Everything is made before anything is written.

@@ -18,23 +18,12 @@ from torch.optim.lr_scheduler import LRScheduler
 from datamodules.batch import collate, to_floats
 from datamodules.paired_modality_data_module import PairedModalityDataModule
 from lightning_modules.base_module import BaseModule
-from lightning_modules.callbacks import (
-    AffinityMaps,
-    ContactSheet,
-    EqualForwardPasses,
-    LearningCurves,
-    PerImageScoresWriter,
-    PredictionWriter,
-    ResultsWriter,
-    RunCheckpoint,
-    StepSeed,
-    StopSignals,
-    requeue_if_asked,
-)
+from lightning_modules.callbacks import requeue_if_asked, was_stopped
 from lightning_modules.callbacks.run_config_writer import RunConfigWriter
 from lightning_modules.cli.beginning import check_beginning, mark_beginning
 from lightning_modules.cli.brief_parser import BriefParser
 from lightning_modules.cli.quiet import silence_what_users_cannot_act_on
+from lightning_modules.cli.run_parts import WITH_SETTINGS, callbacks_of_every_run
 from lightning_modules.cli.settings_phase import (
     FirstStep,
     SettingsPhase,
@@ -42,7 +31,12 @@ from lightning_modules.cli.settings_phase import (
     parts_of,
     refused_by_class,
 )
-from lightning_modules.cli.short_names import configuration_files, expand_configuration, take_flags
+from lightning_modules.cli.short_names import (
+    configuration_files,
+    expand_configuration,
+    find_configurations,
+    take_flags,
+)
 from lightning_modules.cli.sockets import OUR_NETWORK, check_classes
 from lightning_modules.cli.trainer_settings import check_settings, check_trainer, loggers_for, plain
 from lightning_modules.runs.checkpoints import (
@@ -82,18 +76,7 @@ class MutualFormerCLI(LightningCLI):
             subclass_mode_data=True,
             save_config_callback=RunConfigWriter,
             seed_everything_default=0,
-            trainer_defaults={
-                "callbacks": [
-                    EqualForwardPasses(),
-                    StepSeed(),
-                    StopSignals(),
-                    LearningCurves(),
-                    PerImageScoresWriter(),
-                    self._first_step,
-                    # Last: where the results are, the test is complete.
-                    ResultsWriter(),
-                ]
-            },
+            trainer_defaults={"callbacks": callbacks_of_every_run(self._first_step)},
             auto_configure_optimizers=False,
             parser_class=BriefParser,
             parser_kwargs={"allow_abbrev": False},
@@ -102,7 +85,7 @@ class MutualFormerCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Spell settings as the parser knows them, and name a file that cannot be read."""
-        words, typed = take_flags(args)
+        words, typed = take_flags(find_configurations(args))
         configurations: list[Any] = []
         for index, path in reversed(configuration_files(words)):
             content = read_yaml_mapping(path, "settings", "--config")
@@ -125,10 +108,8 @@ class MutualFormerCLI(LightningCLI):
         network = {"class_path": OUR_NETWORK}
         model = {"class_path": DEFAULT_MODULE, "init_args": {"network": network}}
         parser.set_defaults({"trainer.default_root_dir": DEFAULT_RUN_FOLDER, "model": model})
-        parser.add_lightning_class_args(RunCheckpoint, "checkpoint")
-        parser.add_lightning_class_args(PredictionWriter, "predictions")
-        parser.add_lightning_class_args(ContactSheet, "contact_sheet")
-        parser.add_lightning_class_args(AffinityMaps, "affinity_maps")
+        for name, callback in WITH_SETTINGS.items():
+            parser.add_lightning_class_args(callback, name)
 
     def _prepare_subcommand_parser(
         self, klass: type, subcommand: str, **kwargs: Any
@@ -188,9 +169,8 @@ class MutualFormerCLI(LightningCLI):
             config.verbose = False  # ResultsWriter prints the table
 
     def _resolved_config(self) -> dict[str, Any]:
-        subcommand = self.config.subcommand
-        text = self._parser(subcommand).dump(self.config[subcommand], skip_none=False)
-        return load_yaml(text)
+        command = self.config.subcommand
+        return load_yaml(self._parser(command).dump(self.config[command], skip_none=False))
 
     def before_fit(self) -> None:
         """Check checkpoint and data before the trainer creates anything in the run folder."""
@@ -208,6 +188,7 @@ class MutualFormerCLI(LightningCLI):
             # The trainer, which knows the model later, does not know it yet.
             self.datamodule.modalities = self.model.modalities
         self.datamodule.setup(self.subcommand)
+        self.model.prepare_for(self.datamodule)
         if in_fit and isinstance(self.datamodule, PairedModalityDataModule):
             with torch.random.fork_rng(devices=[]):
                 batch = to_floats(collate([self.datamodule.train_dataset[0]]))
@@ -240,15 +221,17 @@ class MutualFormerCLI(LightningCLI):
         return bool(self.config[self.subcommand].get("test_after_fit"))
 
     def _run_subcommand(self, subcommand: str) -> None:
-        """Run it; a Slurm job that stopped ahead of its time limit is queued again."""
+        """Run it; a Slurm job that a signal stopped is queued again, if it has to ask for that."""
         given = given_to_trainer(vars(self.config[subcommand].trainer))
         parts, is_over = lambda: parts_of(self.trainer), lambda: self._first_step.is_done
         try:
             with SettingsPhase("settings", given, parts, is_over):
                 super()._run_subcommand(subcommand)
-        except SIGTERMException:
+        except (SIGTERMException, RuntimeError) as error:
+            if not was_stopped(self.trainer, error):
+                raise
             requeue_if_asked(self.trainer)
-            raise
+            raise SIGTERMException from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer, with the loggers and the way of writing that every run has."""

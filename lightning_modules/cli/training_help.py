@@ -15,7 +15,7 @@ _EXAMPLES = {
     "predict": "--config runs/synthetic_cpu/config.yaml --data.predict_root FOLDER",
 }
 _OPTIONS = (
-    ("--config FILE", "settings; repeat for overlays, the last counts"),
+    ("--config FILE", "settings, or a name as synthetic_cpu; repeat for overlays, the last counts"),
     ("--seed_everything N", "seed of weights, order, augmentation and dropout"),
     ("--ckpt_path FILE", "a checkpoint, or best or last of the run; by default the run's"),
     ("--trainer.default_root_dir FOLDER", "the folder of the run"),

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from lightning_modules.cli.parser import PlainParser, any_path
+from lightning_modules.cli.parser import PlainParser, any_path, file_or_name
 from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.runs.settings import one_spelling
 from lightning_modules.sweep.stop_request import StopRequest
@@ -78,7 +78,7 @@ def _parse(arguments: list[str]) -> Trial:
     add("--folder", type=any_path, required=True, help="folder of the sweep")
     add(
         "--config",
-        type=any_path,
+        type=file_or_name(),
         action="append",
         required=True,
         metavar="FILE",

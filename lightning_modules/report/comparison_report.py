@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from lightning_modules.evaluation.paired_bootstrap import CONFIDENCE, SEED, Difference
-from lightning_modules.metrics import PROTOCOL, PerImageScores
+from lightning_modules.metrics.image_records import ImageRecords
 from lightning_modules.report.formats import print_table
 from lightning_modules.runs.score import Score
 from lightning_modules.tables.table import Cell, Interval, Row, Table
@@ -15,16 +15,16 @@ from lightning_modules.tables.table import Cell, Interval, Row, Table
 # Below this, the quantiles of a bootstrap are known to lie too close together.
 FEW_IMAGES = 30
 _METHOD = (
-    "paired bootstrap over images, percentile interval of b - a; curves are averaged over each "
-    "resample before maximum and mean over thresholds are taken"
+    "paired bootstrap over images, percentile interval of b - a; curves are averaged, or confusion "
+    "matrices summed, over each resample before a score is taken of them"
 )
 
 
 def collect_comparison(
     path_a: str,
     path_b: str,
-    a: PerImageScores,
-    b: PerImageScores,
+    a: ImageRecords,
+    b: ImageRecords,
     differences: Mapping[str, Mapping[str, Difference]],
 ) -> dict[str, Any]:
     """Return everything that a reader of the numbers must know."""
@@ -34,7 +34,7 @@ def collect_comparison(
         "method": _METHOD,
         "confidence": CONFIDENCE,
         "seed": SEED,
-        "protocol": PROTOCOL,
+        "protocol": a.protocol,
         "curves": bool(a.counts and b.counts),
         "only_in_a": sorted(set(a.datasets) - set(b.datasets)),
         "only_in_b": sorted(set(b.datasets) - set(a.datasets)),

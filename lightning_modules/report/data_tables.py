@@ -12,6 +12,7 @@ from rich.text import Text
 
 from datamodules.catalogue import CatalogueEntry
 from lightning_modules.report.escape import escape_terminal
+from mutualformer.ignored_label import IGNORED
 
 if TYPE_CHECKING:
     from datamodules.check.data_report import DataReport, DatasetReport
@@ -67,6 +68,52 @@ def check_table(report: "DataReport") -> Table:
     return table
 
 
+def class_tables(report: "DataReport") -> list[Table]:
+    """Return a table per label map with the share of each class, one column per data set."""
+    by_map: dict[tuple[str, ...], list[DatasetReport]] = {}
+    for seen in report.datasets:
+        if seen.class_counts is not None and seen.dataset.label_map is not None:
+            by_map.setdefault(seen.dataset.label_map.classes, []).append(seen)
+    tables = []
+    for classes, group in by_map.items():
+        table = _table("Value", "Class", *(seen.dataset.label for seen in group))
+        label_map = group[0].dataset.label_map
+        assert label_map is not None
+        for index, name in enumerate(classes):
+            cells = [_class_cell(seen, index) for seen in group]
+            _add(table, str(index + label_map.offset), name, *cells)
+        void = ", ".join(map(str, label_map.void)) or "–"
+        _add(table, void, "void (of all pixels)", *(_class_cell(seen, IGNORED) for seen in group))
+        table.caption = "Share of the labelled pixels (number of labels that have the class)."
+        tables.append(table)
+    return tables
+
+
+def class_frequencies(seen: "DatasetReport") -> dict[str, float] | None:
+    """Return the share of each class among labelled pixels; None for a data set of masks."""
+    if seen.class_counts is None or seen.dataset.label_map is None:
+        return None
+    names = seen.dataset.label_map.classes
+    total = max(1, int(seen.class_counts[: len(names)].sum()))
+    return {name: int(seen.class_counts[i]) / total for i, name in enumerate(names)}
+
+
+def void_share(seen: "DatasetReport") -> float | None:
+    """Return the share of void among all pixels; None for a data set of masks."""
+    if seen.class_counts is None:
+        return None
+    return int(seen.class_counts[IGNORED]) / max(1, int(seen.class_counts.sum()))
+
+
+def _class_cell(seen: "DatasetReport", index: int) -> str:
+    assert seen.image_counts is not None
+    count = int(seen.image_counts[index])
+    if index == IGNORED:
+        return f"{void_share(seen):.2%} ({count})" if count else "–"
+    share = list((class_frequencies(seen) or {}).values())[index]
+    return f"{share:.2%} ({count})" if count else "–"
+
+
 def check_json(report: "DataReport") -> str:
     """Return everything that was found and seen."""
     return _json(
@@ -84,6 +131,8 @@ def check_json(report: "DataReport") -> str:
                     "sizes": {f"{h}x{w}": n for (h, w), n in sorted(seen.sizes.items())},
                     "depth_modes": dict(seen.depth_modes),
                     "mask_values": dict(seen.mask_values),
+                    "class_frequencies": class_frequencies(seen),
+                    "void_share": void_share(seen),
                     "declared_near": seen.declared_near,
                     "estimated_near": seen.polarity._asdict() if seen.is_depth else None,
                     "estimated_shift": seen.shift._asdict(),

@@ -5,8 +5,16 @@ from lightning.pytorch import Trainer
 
 def second_modality(trainer: Trainer) -> str:
     """Return what the data module says it is (`thermal`, `NIR`), or `depth` if it says nothing."""
-    name = getattr(getattr(trainer, "datamodule", None), "second_modality", "depth")
-    return {"nir": "NIR"}.get(name, name)
+    return shown_as(getattr(getattr(trainer, "datamodule", None), "second_modality", "depth"))
+
+
+def shown_as(name: str) -> str:
+    """Return what a second modality is called in text, by its name in settings.
+
+    >>> shown_as("nir"), shown_as("thermal")
+    ('NIR', 'thermal')
+    """
+    return {"nir": "NIR", "hha": "HHA", "lidar": "LiDAR"}.get(name, name)
 
 
 def as_heading(modality: str) -> str:

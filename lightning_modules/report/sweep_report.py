@@ -3,6 +3,7 @@
 import math
 import statistics
 from collections import Counter
+from collections.abc import Mapping
 
 from rich.console import Console
 from rich.markup import escape
@@ -11,6 +12,7 @@ from rich.table import Table
 from lightning_modules.report.escape import escape_terminal
 from lightning_modules.runs.results import Results
 from lightning_modules.runs.run_folder import RunFolder
+from lightning_modules.sweep.slurm_queue import QueuedTask
 from lightning_modules.sweep.sweep_file import Sweep
 from lightning_modules.sweep.trial_lock import lock_holder
 from lightning_modules.sweep.trial_name import short_names, value_text
@@ -21,14 +23,23 @@ _STYLES = {
     TrialState.RUNNING: "cyan",
     TrialState.FAILED: "red",
     TrialState.INTERRUPTED: "yellow",
+    TrialState.QUEUED: "blue",
     TrialState.WAITING: "dim",
 }
 
 
-def print_status(sweep: Sweep, console: Console) -> None:
-    """Print a table with the state and the scores of every trial."""
+def print_status(
+    sweep: Sweep, console: Console, tasks: Mapping[str, QueuedTask] | None = None
+) -> None:
+    """Print a table with the state and the scores of every trial.
+
+    Args:
+        sweep: whose trials.
+        console: where to.
+        tasks: of Slurm, by the names of trials.
+    """
     names = short_names(sweep.axes)
-    table = Table(title=_shown(f"{sweep.path}: trials in {sweep.folder}"))
+    table = Table()
     for name in names.values():
         table.add_column(name)
     table.add_column("state")
@@ -41,7 +52,8 @@ def print_status(sweep: Sweep, console: Console) -> None:
     states: Counter[TrialState] = Counter()
     for trial in sweep.trials:
         run = RunFolder(trial.folder)
-        state = read_state(trial.folder)
+        task = (tasks or {}).get(trial.folder.name)
+        state = read_state(trial.folder, task is not None and not task.has_ended)
         states[state] += 1
         results = of_trials[trial.folder]
         scores = main_scores(results) if results else {}
@@ -49,6 +61,8 @@ def print_status(sweep: Sweep, console: Console) -> None:
         failure = run.read_failure()
         remark = {
             TrialState.RUNNING: f"{run.read_progress()} on {lock_holder(trial.folder)}",
+            TrialState.QUEUED: ", ".join(filter(None, [str(task), run.read_progress()])),
+            TrialState.WAITING: str(task or ""),
             TrialState.INTERRUPTED: run.read_progress(),
             TrialState.FAILED: failure.reason if failure else "",
         }.get(state, "")
@@ -58,6 +72,9 @@ def print_status(sweep: Sweep, console: Console) -> None:
     datasets = {dataset for results in finished for dataset in results.scores}
     if len(datasets) > 1:
         table.caption = _shown(f"scores: mean over {', '.join(sorted(datasets))}")
+    # As a title it would be broken to the table's width, within names.
+    where = escape_terminal(f"{sweep.path}: trials in {sweep.folder}")
+    console.print(where, markup=False, highlight=False, soft_wrap=True)
     console.print(table)
     counts = ", ".join(f"{states[state]} {state.value}" for state in TrialState if states[state])
     console.print(f"{sum(states.values())} trials: {counts}", highlight=False)

@@ -190,7 +190,9 @@ def _label_axes(
         position: "∞" if _is_infinite(value) else label_of(value)
         for value, position in zip(values, positions, strict=True)
     }
-    panel.set_xticks(list(ticks), list(ticks.values()))
+    panel.set_xticks(
+        list(ticks), list(ticks.values()), fontsize="small" if len(ticks) > 5 else None
+    )
     panel.set_xlabel(f"{_SYMBOLS[axis]} ({axis})" if axis in _SYMBOLS else axis)
     panel.set_ylabel(score)
     panel.locator_params(axis="y", nbins=5)

@@ -135,7 +135,7 @@ def test_its_network_is_exported(toy: Toy, whole: Path) -> None:
     assert "toy_task.ColourNetwork" in refused and "--import MODULE" in refused
     toy("export", str(whole), "--import", "toy_task")
     written = sorted(path.name for path in (whole / "export").iterdir())
-    assert written == ["config.json", "model.onnx", "model.safetensors"]
+    assert written == ["README.md", "config.json", "model.onnx", "model.safetensors"]
 
 
 def test_its_saved_configuration_serves_test_and_predict(toy: Toy, whole: Path) -> None:

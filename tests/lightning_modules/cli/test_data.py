@@ -100,7 +100,7 @@ def test_list_prints_and_writes_the_catalogue(
     for words in ("NJU2K", "NJUD", "1485", "500 (485)", "RGBD135", "dark", "thermal", "ICIP"):
         assert words in output
     entries = json.loads((tmp_path / "list.json").read_text())["data_sets"]
-    assert len(entries) == 13
+    assert len(entries) == 17
     assert entries[0]["counts"] == {"train": [1485], "test": [500, 485]}
 
 

@@ -15,6 +15,7 @@ import onnxruntime
 import pytest
 import torch
 
+from lightning_modules.cli.export import _describe_training
 from lightning_modules.main import main
 from lightning_modules.runs.onnx_graph import write_onnx
 from mutualformer import MutualFormerNetwork, __version__
@@ -63,7 +64,7 @@ def test_a_run_is_exported_and_used_without_lightning(
     assert main(["export", str(run_folder)]) == 0
     assert "logits differ from PyTorch's by at most" in capsys.readouterr().out
     folder = run_folder / "export"
-    names = ["config.json", "model.onnx", "model.safetensors"]
+    names = ["README.md", "config.json", "model.onnx", "model.safetensors"]
     assert sorted(path.name for path in folder.iterdir()) == names
 
     config = json.loads((folder / "config.json").read_text())
@@ -100,7 +101,11 @@ def test_a_checkpoint_is_exported_where_one_says_to(run_folder: Path, tmp_path: 
     last = run_folder / "checkpoints" / "last.ckpt"
     output = tmp_path / "new" / "folder"
     assert main(["export", str(last), f"--output={output}", "--format=safetensors"]) == 0
-    assert sorted(x.name for x in output.iterdir()) == ["config.json", "model.safetensors"]
+    assert sorted(x.name for x in output.iterdir()) == [
+        "README.md",
+        "config.json",
+        "model.safetensors",
+    ]
     assert json.loads((output / "config.json").read_text())["training"]["checkpoint"] == "last.ckpt"
 
 
@@ -178,6 +183,27 @@ def test_without_the_extra_the_message_names_it(
     monkeypatch.setattr("lightning_modules.cli.export.find_spec", lambda name: None)
     assert "pip install 'mutualformer[export]'" in error_of(capfd, run_folder)
     assert main(["export", str(run_folder), "--format=safetensors"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "root", "expected"),
+    [
+        (None, "data/NYUDepthv2", True),
+        (None, "data/mine", False),
+        (False, "data/NYUDepthv2", False),
+    ],
+)
+def test_an_export_says_what_predictions_depend_on(
+    given: bool | None, root: str, expected: bool
+) -> None:
+    data = {"root": root, "near_dark": given, "rotated_bits": True, "image_size": [64, 64]}
+    checkpoint = {
+        "provenance": {"config": {"data": {"init_args": data}}},
+        "hyper_parameters": {"test_scales": [1.0, 1.5], "test_flip": True, "loss": "bce"},
+    }
+    found = _describe_training(checkpoint, Path("best.ckpt"))
+    assert found["data"] == {"near_dark": expected, "rotated_bits": True, "image_size": 64}
+    assert found["model"] == {"test_scales": [1.0, 1.5], "test_flip": True}
 
 
 @pytest.fixture

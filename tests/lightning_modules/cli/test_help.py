@@ -31,6 +31,9 @@ CONFIG = Path(__file__).parents[1] / "tiny.yaml"
         (["sweep", "--help"], 0),
         (["trial", "--help"], 0),
         (["export", "--help"], 0),
+        (["demo", "--help"], 0),
+        (["draw", "--help"], 0),
+        (["draw", "affinities", "--help"], 0),
     ],
 )
 def test_help_does_not_wait_for_torch(arguments: list[str], code: int) -> None:
@@ -104,5 +107,5 @@ def test_the_settings_of_a_class_are_listed(
 
 def test_an_unknown_command_names_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train"]) == 2
-    known = "fit, validate, test, predict, export, data, evaluate, compare, cost, robustness, "
-    assert f"{known}sweep, trial, table" in capsys.readouterr().err
+    known = "fit, validate, test, predict, export, demo, data, evaluate, compare, cost, "
+    assert f"{known}robustness, draw, sweep, trial, table" in capsys.readouterr().err

@@ -5,6 +5,7 @@ A value that is refused says so before training; what works makes its steps.
 
 import inspect
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,7 @@ CALLBACKS: dict[str, tuple[str, str | None]] = {
     "BatchSizeFinder": ("", "--data.batch_size"),
     "Callback": ("", None),
     "Checkpoint": ("", None),
-    "DeviceStatsMonitor": ("cpu_stats: true", "psutil"),
+    "DeviceStatsMonitor": ("cpu_stats: true", None if find_spec("psutil") else "psutil"),
     "EMAWeightAveraging": ("", None),
     "EarlyStopping": ("monitor: train/loss", None),
     "GradientAccumulationScheduler": ("scheduling: {0: 2}", None),

@@ -68,6 +68,20 @@ def test_an_online_run_is_one_run_with_all_that_users_look_for(fit, wandb_server
     assert {kind for _, kind in run.artifacts} >= {"model", "run_table"}
 
 
+def test_a_run_of_classes_sends_its_scores_and_pictures(fit, wandb_server, tmp_path):
+    options = ["--model=lightning_modules.SegmentationModule", "--model.network.num_classes=5"]
+    options += ["--data=datamodules.SyntheticSegmentationDataModule", "--data.image_size=64"]
+    options += ["--model.network.encoder_name=tu-test_efficientnet"]
+    finished = fit(tmp_path / "run", *options)
+    assert finished.code == 0, finished.output
+    run = read(wandb_server, tmp_path / "run")
+    assert len(run.history["val/held_out/miou"]) == 3
+    assert {"test/synthetic/miou", "test/synthetic/iou_warm_bump"} <= run.row["summary_json"].keys()
+    media = {name.rpartition("/")[2].rpartition("_")[0].rpartition("_")[0] for name in run.files}
+    pictures = {"learning_curves", "contact_sheet_train", "contact_sheet_test"}
+    assert pictures | {"per_image_scores"} <= media
+
+
 def test_a_killed_run_goes_on_as_one(fit, wandb_server, tmp_path):
     kill = signal_at(SaliencyModule, "training_step", 6, signal.SIGKILL)
     assert fit(tmp_path, inject=kill).code == -signal.SIGKILL

@@ -1,0 +1,1 @@
+"""A page in which one tries a trained network, by `mutualformer demo`."""
