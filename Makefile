@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 RUN ?= runs/quickstart
 
-.PHONY: install quickstart test lint
+.PHONY: install quickstart test lint docs
 
 install: $(VENV)/.installed
 
@@ -25,9 +25,13 @@ quickstart: install
 	@echo "  $(BIN)/mutualformer fit --config experiments/synthetic_cpu.yaml --model.network.fusion.name rgb --trainer.default_root_dir runs/rgb"
 
 test: install
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --quiet
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --quiet --durations 40
 
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: install
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going docs build/docs
+	@echo "Look at build/docs/index.html"
