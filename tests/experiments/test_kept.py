@@ -24,7 +24,8 @@ def test_the_table_is_full_without_a_run(
     outputs = [tmp_path / f"table{suffix}" for suffix in (".md", ".tex", ".csv", ".html")]
     options = [word for output in outputs for word in ("--output", str(output))]
     assert main(["table", str(table), "--format", "markdown", *options]) == 0
-    score = "accuracy" if path.stem.startswith("probe") else "mae"
+    task = path.stem.split("_")[0]
+    score = {"probe": "accuracy", "seg": "miou"}.get(task, "mae")
     assert all(score in output.read_text().lower() for output in outputs)
     count = len(read_kept(path))
     printed = capsys.readouterr().out
