@@ -18,7 +18,8 @@ class SignalSafeDataLoader(DataLoader):
 
     `begin_worker` then takes them up in the process. It can hold back a signal in its own thread
     only, while libraries start others as they are imported, which a spawned process does before:
-    they inherit what is held back from here.
+    they inherit what is held back from here. Processes of Python's fork server inherit from that
+    instead, and have no such threads: they are safe from `begin_worker` on.
     """
 
     def __iter__(self) -> Any:

@@ -50,7 +50,10 @@ def test_a_worker_lives_through_signals_of_others_and_ends_by_those_of_its_train
         for signum in ("TERM", "USR1", "USR2", "TERM"):
             subprocess.run(["kill", f"-{signum}", str(worker.pid)], check=True)
 
-    kill()  # while it starts
+    if (
+        context != "forkserver"
+    ):  # whose server may have been started by others, with nothing held back
+        kill()  # while it starts
     assert next(batches)[0] == 0
     kill()
     assert [int(next(batches)[0]) for _ in range(8)] == list(range(1, 9))
