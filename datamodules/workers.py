@@ -18,18 +18,16 @@ class SignalSafeDataLoader(DataLoader):
 
     `begin_worker` then takes them up in the process. It can hold back a signal in its own thread
     only, while libraries start others as they are imported, which a spawned process does before:
-    they inherit what is held back from here. Processes of Python's fork server inherit from that
-    instead, and have no such threads: they are safe from `begin_worker` on.
+    they inherit what is held back from here. Not so those of Python's fork server, which would
+    hand it on to processes of others as well.
     """
 
     def __iter__(self) -> Any:
         """Start the processes, or let those that persist begin anew."""
-        if sys.platform != "linux":
+        method = (self.multiprocessing_context or multiprocessing).get_start_method()
+        if sys.platform != "linux" or not self.num_workers or method == "forkserver":
             return super().__iter__()
-        if (
-            self.num_workers
-            and (self.multiprocessing_context or multiprocessing).get_start_method() != "fork"
-        ):
+        if method == "spawn":
             # Python starts this process with the first one that needs it, and then lets SIGTERM in.
             resource_tracker.ensure_running()
         signals = {signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2}

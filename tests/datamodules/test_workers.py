@@ -36,7 +36,7 @@ def loader(context: str) -> DataLoader:
     )
 
 
-@pytest.mark.parametrize("context", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize("context", ["fork", "spawn"])
 def test_a_worker_lives_through_signals_of_others_and_ends_by_those_of_its_training(
     context: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -50,10 +50,7 @@ def test_a_worker_lives_through_signals_of_others_and_ends_by_those_of_its_train
         for signum in ("TERM", "USR1", "USR2", "TERM"):
             subprocess.run(["kill", f"-{signum}", str(worker.pid)], check=True)
 
-    if (
-        context != "forkserver"
-    ):  # whose server may have been started by others, with nothing held back
-        kill()  # while it starts
+    kill()  # while it starts
     assert next(batches)[0] == 0
     kill()
     assert [int(next(batches)[0]) for _ in range(8)] == list(range(1, 9))
