@@ -177,7 +177,7 @@ command:
    "${{args}}"]
 """
 LONGER = """
-trainer: {max_epochs: 6}
+trainer: {max_epochs: 40}
 model: {network: {init_args: {encoder_name: tu-test_efficientnet}}}
 data: {init_args: {num_train: 40}}
 """
