@@ -12,6 +12,8 @@ SHORTER = {
     "{values: [250]}": "{values: [2]}",
     "{values: [0, 1, 2]}": "{values: [0, 1]}",
     "{values: [cross_attention, mutualformer]}": "{values: [mutualformer]}",
+    "SyntheticRGBDDataset(800,": "SyntheticRGBDDataset(160,",
+    "steps_per_epoch=50": "steps_per_epoch=10",
 }
 MOST_BYTES = 300_000  # of a notebook with its pictures
 
