@@ -7,6 +7,7 @@ in which torch has computed gradients cannot do that again.
 import logging
 import multiprocessing
 import os
+import signal
 import sys
 import traceback
 import warnings
@@ -85,6 +86,8 @@ def _run(
         os.dup2(output.fileno(), 2)
         output.close()
         sys.stdout = sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
+        # Whoever runs the tests in the background of a shell script has Ctrl+C ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         logging.getLogger("lightning.pytorch").handlers = [logging.StreamHandler(sys.stderr)]
         warnings.showwarning = lambda text, *_, **__: print(text, file=sys.stderr)
         # That of this process is the server's, and would be that of data-loading workers.
