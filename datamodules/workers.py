@@ -24,8 +24,11 @@ class SignalSafeDataLoader(DataLoader):
 
     def __iter__(self) -> Any:
         """Start the processes, or let those that persist begin anew."""
+        if sys.platform != "linux" or not self.num_workers:
+            return super().__iter__()
+        # Asking settles it for the whole program, as starting a process does.
         method = (self.multiprocessing_context or multiprocessing).get_start_method()
-        if sys.platform != "linux" or not self.num_workers or method == "forkserver":
+        if method == "forkserver":
             return super().__iter__()
         if method == "spawn":
             # Python starts this process with the first one that needs it, and then lets SIGTERM in.
