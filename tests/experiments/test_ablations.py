@@ -21,7 +21,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 ABLATIONS = sorted((REPOSITORY / "experiments" / "ablations").glob("*.yaml"))
 FEWER = {
     **{"fusion_matched": ["mutualformer", "gated_sum"], "fusion_tuned": ["sum"]},
-    "pipes_dropout": ["sum"],
+    **dict.fromkeys(("pipes_depth", "pipes_dropout"), ["sum"]),
     **dict.fromkeys(("pipes", "potholes", "seg_pipes"), ["mutualformer", "depth"]),
 }
 each_file = pytest.mark.parametrize("path", ABLATIONS, ids=lambda path: path.stem)
@@ -30,8 +30,8 @@ each_file = pytest.mark.parametrize("path", ABLATIONS, ids=lambda path: path.ste
 def test_there_is_one_for_every_choice_in_the_fusion() -> None:
     assert [path.stem for path in ABLATIONS] == [
         *("affinity", "epsilon", "feed_back", "fusion", "fusion_matched", "fusion_tuned"),
-        *("initial_affinity", "modality_dropout", "num_iterations", "pipes", "pipes_dropout"),
-        *("potholes", "quick", "seg_fusion", "seg_pipes", "seg_quick", "stages"),
+        *("initial_affinity", "modality_dropout", "num_iterations", "pipes", "pipes_depth"),
+        *("pipes_dropout", "potholes", "quick", "seg_fusion", "seg_pipes", "seg_quick", "stages"),
     ]
 
 
@@ -59,7 +59,7 @@ def test_says_what_it_shows_and_what_it_costs(path: Path) -> None:
     sweep = read_sweep(path)
     assert match is not None
     assert int(match[1]) == len(sweep.trials)
-    five = dict.fromkeys(("pipes", "pipes_dropout", "potholes"), 5)
+    five = dict.fromkeys(("pipes", "pipes_depth", "pipes_dropout", "potholes"), 5)
     num_seeds = {"quick": 2, "seg_quick": 2, **five}.get(path.stem, 3)
     assert sweep.axes["seed_everything"] == [*range(num_seeds)]
     assert sweep.folder == Path("runs/ablations") / path.stem
@@ -76,7 +76,8 @@ def test_every_trial_can_be_run(
     (tmp_path / "experiments").symlink_to(REPOSITORY / "experiments")
     write_pairs(tmp_path / "data" / "rendered", ("train/rendered", "test/rendered"))
     sets = [f"{split}/{name}" for split in ("train", "test") for name in ("pipes", "potholes")]
-    write_pairs(tmp_path / "data", sets)
+    for root in ("data", "data/blank", "data/unrelated"):
+        write_pairs(tmp_path / root, sets)
     _write_classes(write_pairs(tmp_path, ["pipes"]) / "pipes")
     monkeypatch.chdir(tmp_path)
     if path.stem in FEWER:  # networks are built to look at them; the others are in fusion.yaml

@@ -3,7 +3,9 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from lightning_modules.main import main
 
@@ -19,8 +21,8 @@ def laid_out(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
         (tmp_path / name).symlink_to(source / name)
     monkeypatch.chdir(tmp_path)
     page = (REPOSITORY / "docs" / "real_pairs.md").read_text()
-    (code,) = re.findall(r"^```python\n(.*?)^```", page, flags=re.DOTALL | re.M)
-    exec(compile(code, "real_pairs.md", "exec"), {})
+    for code in re.findall(r"^```python\n(.*?)^```", page, flags=re.DOTALL | re.M):
+        exec(compile(code, "real_pairs.md", "exec"), {})
     return tmp_path / "data"
 
 
@@ -33,6 +35,21 @@ def test_they_are_split_as_described(laid_out: Path) -> None:
     }
     expected = {"train/pipes": 44, "train/potholes": 28, "test/pipes": 27, "test/potholes": 27}
     assert counts == expected
+
+
+def test_their_depth_is_taken_away_or_another(laid_out: Path) -> None:
+    for split in ("train", "test"):
+        own, blank, other = (
+            {
+                path.name: np.asarray(Image.open(path))
+                for path in (root / split / "pipes/depth").iterdir()
+            }
+            for root in (laid_out, laid_out / "blank", laid_out / "unrelated")
+        )
+        assert own.keys() == blank.keys() == other.keys()
+        assert not any(blank[name].any() for name in own)
+        assert not any(np.array_equal(own[name], other[name]) for name in own)
+        assert {x.tobytes() for x in own.values()} == {x.tobytes() for x in other.values()}
 
 
 @pytest.mark.parametrize("name", ["pipes", "potholes"])
