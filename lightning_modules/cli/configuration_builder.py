@@ -93,6 +93,10 @@ class ConfigurationBuilder(MutualFormerCLI):
     def instantiate_classes(self) -> None:
         """Build nothing yet."""
 
+    def _weights_follow(self) -> bool:
+        """Return True: those of a checkpoint, or none that matter to what is measured."""
+        return True
+
     def _run_subcommand(self, subcommand: str) -> None:
         """Run nothing."""
 

@@ -51,6 +51,7 @@ from lightning_modules.runs.settings import DEFAULT_MODULE, flatten
 from lightning_modules.runs.yaml_text import load_yaml, read_yaml_mapping
 from lightning_modules.tracking import say_what_follows
 from mutualformer.errors import UserError
+from mutualformer.network import MutualFormerNetwork
 
 DEFAULT_RUN_FOLDER = "runs/unnamed"
 
@@ -260,9 +261,18 @@ class MutualFormerCLI(LightningCLI):
         super()._add_instantiators()
         self.parser.add_instantiator(self._instantiate, object)
 
+    def _weights_follow(self) -> bool:
+        """Return whether all weights of the network will come from a checkpoint.
+
+        Pretrained ones, which would be replaced, may be out of reach then.
+        """
+        return bool(self.config.subcommand != "fit")
+
     def _instantiate(self, class_type: type, *arguments: Any, **options: Any) -> Any:
         if issubclass(class_type, Optimizer | LRScheduler):  # which the module builds, later
             return class_type(*arguments, **options)
+        if issubclass(class_type, MutualFormerNetwork) and self._weights_follow():
+            options["encoder_weights"] = None
         try:
             with refused_by_class(class_type):
                 return class_type(*arguments, **options)

@@ -1,5 +1,6 @@
 """No command opens a connection, unless asked for weights from the hub."""
 
+import json
 import os
 import subprocess
 import sys
@@ -45,8 +46,6 @@ print("exit codes", codes)
 
 def run(folder: Path, *commands: list[str]) -> tuple[str, list[str]]:
     """Run commands in a process without a network; return its output and what it tried."""
-    import json
-
     (folder / "site").mkdir(exist_ok=True)
     (folder / "site" / "sitecustomize.py").write_text(GUARD)
     attempts = folder / "attempts.txt"
@@ -143,3 +142,30 @@ def test_weights_that_were_asked_for_are_fetched_or_missed_clearly(tmp_path: Pat
     (message,) = [line for line in output.splitlines() if line.startswith("error: ")]
     assert "encoder_weights is 'imagenet'" in message and "cannot be reached" in message
     assert "Traceback" not in output and not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_weights_that_a_checkpoint_replaces_are_not_asked_for(tmp_path: Path) -> None:
+    config = ["--config", "run/config.yaml"]
+    fit = ["fit", "--config", str(TINY), "--trainer.default_root_dir=run"]
+    output, _ = run(tmp_path, fit)
+    assert "exit codes [0]" in output, output
+    saved = tmp_path / "run" / "config.yaml"
+    assert saved.read_text().count("encoder_weights: null") == 1
+    saved.write_text(saved.read_text().replace("_weights: null", "_weights: imagenet"))
+    commands = [
+        ["validate", *config],
+        ["test", *config],
+        ["predict", *config],
+        ["cost", "run"],
+        ["robustness", "run", "--corruption", "depth:blank", "--severities", "1"],
+        ["draw", "affinities", "run", "--output", "affinities.png"],
+        ["export", "run"],
+        ["cost", str(TINY), "--model.network.encoder_weights=imagenet"],
+    ]
+    output, tried = run(tmp_path, *commands)
+    assert f"exit codes {[0] * len(commands)}" in output, output
+    assert tried == []
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    network = results["config"]["model"]["init_args"]["network"]["init_args"]
+    assert network["encoder_weights"] == "imagenet"
