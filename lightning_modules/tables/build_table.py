@@ -26,7 +26,7 @@ _NOTHING_YET = "no results yet"
 _REFERENCE = "ref"
 _DEVIATION = "sample standard deviation"
 _ON_DIFFERENCES = (
-    "Second line of a cell: difference to this row, and its 95 % interval by paired bootstrap; "
+    "Second line of a cell: difference to {reference}, and its 95 % interval by paired bootstrap; "
     "{num_resamples} resamples of the test images, the same for all rows and seeds, each seed "
     "scored anew and the seeds averaged. The interval tells of the choice of test images for these "
     "trained networks; of the training, ± tells."
@@ -48,8 +48,9 @@ def build_table(file: TableFile, num_resamples: int) -> Table:
     if file.choice is not None:
         chosen = choose_rows(file.choice, file.rows, runs)
         notes_on_choice = (*file.notes, chosen.note)
-        place = None if file.reference is None else chosen.places[file.reference]
-        file = replace(file, rows=chosen.rows, reference=place, notes=notes_on_choice)
+        new = {chosen.places[x]: chosen.places[y] for x, y in enumerate(file.references)}
+        references = tuple(new[x] for x in sorted(new))
+        file = replace(file, rows=chosen.rows, references=references, notes=notes_on_choice)
         runs, problems = chosen.runs, problems + chosen.problems
     datasets = _datasets(file, runs)
     scores, unknown, more_problems = _scores(file, runs)
@@ -63,9 +64,9 @@ def build_table(file: TableFile, num_resamples: int) -> Table:
     for run in runs:
         problems += _gaps(file.rows[run.row], run, columns)
     notes = [*file.notes, *_notes_on_numbers(file, rows)]
-    if file.reference is not None and of_row[file.reference]:
+    if any(of_row[reference] for reference in file.references):
         if file.over_seeds:
-            rows = compare_over_seeds(rows, of_row, columns, file.reference)
+            rows = compare_over_seeds(rows, of_row, columns, file.references)
         else:
             rows, more_notes, more_problems = _compared(file, rows, of_row, columns, num_resamples)
             notes += more_notes
@@ -76,11 +77,13 @@ def build_table(file: TableFile, num_resamples: int) -> Table:
         rows, on_choices = chosen.marked(rows)
         footnotes += on_choices
     if any(cell.interval is not None for row in rows for cell in row.cells):
-        assert file.reference is not None
-        reference = rows[file.reference]
-        rows[file.reference] = replace(reference, marks=(*reference.marks, _REFERENCE))
+        for place in set(file.references):
+            rows[place] = replace(rows[place], marks=(*rows[place].marks, _REFERENCE))
         text = ON_SEED_DIFFERENCES if file.over_seeds else _ON_DIFFERENCES
-        footnotes.append((_REFERENCE, text.format(num_resamples=num_resamples)))
+        alike = " and ".join(file.compared_alike)
+        which = f"the row marked so that has the same {alike}" if alike else "this row"
+        text = text.format(reference=which, num_resamples=num_resamples)
+        footnotes.append((_REFERENCE, text))
     return Table(
         title=file.title,
         label_headings=file.label_headings,
@@ -195,21 +198,20 @@ def _compared(
     columns: Sequence[Column],
     num_resamples: int,
 ) -> tuple[list[Row], list[str], list[str]]:
-    """Give all rows their difference to the reference row; return them, notes and problems."""
+    """Give all rows their difference to their reference; return them, notes and problems."""
     from lightning_modules.report.comparison_report import FEW_IMAGES
     from lightning_modules.tables.intervals import RowIntervals, difference_intervals
 
-    assert file.reference is not None
     names = [(dataset, score.name) for dataset, score in columns]
     intervals = RowIntervals(names, num_resamples)
-    reference_cells = rows[file.reference].cells
-    reference = intervals.resampled_row(of_row[file.reference])
+    of_references = {x: intervals.resampled_row(of_row[x]) for x in dict.fromkeys(file.references)}
     compared = []
-    for position, row in enumerate(rows):
-        if position == file.reference or not of_row[position]:
+    for position, (row, reference) in enumerate(zip(rows, file.references, strict=True)):
+        if position == reference or not of_row[position]:
             compared.append(row)
             continue
-        ends = difference_intervals(intervals.resampled_row(of_row[position]), reference)
+        resampled = intervals.resampled_row(of_row[position])
+        ends = difference_intervals(resampled, of_references[reference])
         cells = [
             cell
             if cell.value is None or of_reference.value is None
@@ -217,7 +219,9 @@ def _compared(
                 cell,
                 interval=Interval(cell.value - of_reference.value, *ends.get(column, (None, None))),
             )
-            for cell, of_reference, column in zip(row.cells, reference_cells, names, strict=True)
+            for cell, of_reference, column in zip(
+                row.cells, rows[reference].cells, names, strict=True
+            )
         ]
         compared.append(replace(row, cells=tuple(cells)))
     notes = [f"No interval, other images: {reason}" for reason in intervals.incomparable]

@@ -29,8 +29,8 @@ def mark_rows(
         (PUBLISHED_MARKS[index % len(PUBLISHED_MARKS)], f"Published, not recomputed here: {source}")
         for index, source in enumerate(sources)
     ]
-    # The reference counts as usual where no value is more frequent than another.
-    order = sorted(range(len(rows)), key=lambda position: position != file.reference)
+    # A reference counts as usual where no value is more frequent than another.
+    order = sorted(range(len(rows)), key=lambda position: position not in file.references)
     runs = [run for position in order for run in of_row[position]]
     deviations = find_deviations(runs, datasets, settings_per_row=file.fill_all is None)
     by_row: dict[int, dict[str, list[Run]]] = {}

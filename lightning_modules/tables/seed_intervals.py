@@ -9,8 +9,8 @@ from lightning_modules.tables.runs import Run
 from lightning_modules.tables.table import Column, Interval, Row
 
 ON_SEED_DIFFERENCES = (
-    "Second line of a cell: difference to this row, seed by seed, and its 95 % interval (Student's "
-    "t) over the seeds that both rows have."
+    "Second line of a cell: difference to {reference}, seed by seed, and its 95 % interval "
+    "(Student's t) over the seeds that both rows have."
 )
 
 
@@ -32,18 +32,21 @@ def half_width(values: Sequence[float]) -> float | None:
 
 
 def compare_over_seeds(
-    rows: Sequence[Row], of_row: Sequence[Sequence[Run]], columns: Sequence[Column], reference: int
+    rows: Sequence[Row],
+    of_row: Sequence[Sequence[Run]],
+    columns: Sequence[Column],
+    references: Sequence[int],
 ) -> list[Row]:
-    """Give rows their difference to the reference row, paired by seed.
+    """Give rows their difference to their reference row, paired by seed.
 
     Args:
         rows: of the table.
         of_row: the runs with results of each.
         columns: data sets and scores.
-        reference: position of the row that the others are compared with.
+        references: position of the row that each is compared with.
     """
     compared = list(rows)
-    for position, row in enumerate(rows):
+    for position, (row, reference) in enumerate(zip(rows, references, strict=True)):
         if position == reference:
             continue
         cells = []

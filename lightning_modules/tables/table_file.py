@@ -33,7 +33,9 @@ class TableFile:
         digits: after the decimal point.
         label_headings: of the label columns.
         rows: in order.
-        reference: position of the row that the others are compared with, if any.
+        references: for each row the position of the one that it is compared with, its own if it is
+            one of them; empty: none are.
+        compared_alike: the varied parameters that rows have in common with their reference.
         plot: the varied parameter on the x axis, if any.
         fill_all: the command that makes all runs, if there is one.
         choice: which of the rows are shown, if not all.
@@ -48,9 +50,10 @@ class TableFile:
     digits: int
     label_headings: tuple[str, ...]
     rows: tuple[PlannedRow, ...]
-    reference: int | None
+    references: tuple[int, ...]
     plot: str | None
     fill_all: str | None
+    compared_alike: tuple[str, ...] = ()
     choice: Choice | None = None
     over_seeds: bool = False
 
@@ -97,6 +100,8 @@ def read_table_file(
     intervals = content.get("intervals", "images")
     if intervals not in ("images", "seeds"):
         raise UserError(f"{path}: intervals is {intervals!r}, expected images or seeds")
+    compared = [without(row, choice.parameter) for row in rows] if choice else rows
+    references, alike = _find_references(path, content.get("reference"), compared)
     return TableFile(
         path=path,
         title=one_line(path, "title", content.get("title")),
@@ -106,11 +111,8 @@ def read_table_file(
         digits=digits,
         label_headings=headings,
         rows=rows,
-        reference=_find_reference(
-            path,
-            content.get("reference"),
-            [without(row, choice.parameter) for row in rows] if choice else rows,
-        ),
+        references=references,
+        compared_alike=alike,
         plot=plot,
         fill_all=fill_all,
         choice=choice,
@@ -154,20 +156,31 @@ def _read_metrics(path: Path, content: dict[Any, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(metrics))
 
 
-def _find_reference(path: Path, reference: Any, rows: Sequence[PlannedRow]) -> int | None:
+def _find_references(
+    path: Path, reference: Any, rows: Sequence[PlannedRow]
+) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Return the position of each row's reference, and which parameters it leaves open."""
     if reference is None:
-        return None
+        return (), ()
     axes = rows[0].values
-    if not isinstance(reference, dict) or set(reference) != set(axes):
-        raise UserError(f"{path}: reference is {reference!r}, expected {', '.join(axes)} of a row")
-    labels = tuple(label_of(reference[axis]) for axis in axes)
-    for position, row in enumerate(rows):
-        if row.labels == labels:
-            return position
-    raise UserError(
-        f"{path}: reference {', '.join(labels)} is not a row, expected one of "
-        f"{' | '.join(dict.fromkeys(row.name for row in rows))}"
-    )
+    if not isinstance(reference, dict) or not reference or set(reference) - set(axes):
+        raise UserError(
+            f"{path}: reference is {reference!r}, expected {', '.join(axes)} of a row, or those of "
+            "them in which it differs from the rows that are compared with it"
+        )
+    alike = tuple(axis for axis in axes if axis not in reference)
+    stated = {axis: label_of(value) for axis, value in reference.items()}
+    labels = [dict(zip(axes, row.labels, strict=True)) for row in rows]
+    references = []
+    for own in labels:
+        wanted = {axis: stated.get(axis, value) for axis, value in own.items()}
+        if wanted not in labels:
+            raise UserError(
+                f"{path}: reference {', '.join(wanted.values())} is not a row, expected one of "
+                f"{' | '.join(dict.fromkeys(row.name for row in rows))}"
+            )
+        references.append(labels.index(wanted))
+    return tuple(references), alike
 
 
 def _expected_axes(rows: Sequence[PlannedRow]) -> str:
