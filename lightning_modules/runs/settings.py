@@ -63,7 +63,7 @@ _MEANINGS_OF_NONE = {
     "model.class_path": DEFAULT_MODULE,
     "checkpoint.monitor": "val/held_out/s_measure",
     "data.corruption": "none",
-    "data.modality_dropout": "none",
+    "data.modality_dropout": "0",
 }
 # As values, and as the text of a trial.
 _NONE = (None, "null", 0, "0")
