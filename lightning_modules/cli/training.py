@@ -271,7 +271,8 @@ class MutualFormerCLI(LightningCLI):
     def _instantiate(self, class_type: type, *arguments: Any, **options: Any) -> Any:
         if issubclass(class_type, Optimizer | LRScheduler):  # which the module builds, later
             return class_type(*arguments, **options)
-        if issubclass(class_type, MutualFormerNetwork) and self._weights_follow():
+        is_ours = issubclass(class_type, MutualFormerNetwork) and "encoder_weights" in options
+        if is_ours and self._weights_follow():
             options["encoder_weights"] = None
         try:
             with refused_by_class(class_type):

@@ -16,6 +16,7 @@ from lightning_modules.costs import builder, measure
 from lightning_modules.costs.columns import COST_COLUMNS
 from lightning_modules.costs.cost_file import read_cost
 from lightning_modules.main import main
+from mutualformer import MutualFormerNetwork
 
 NO_DATA = (
     "--data=datamodules.RGBDSaliencyDataModule",
@@ -36,6 +37,13 @@ class FailsInForward(TwoLayers):
 
     def forward(self, rgb: torch.Tensor, depth: torch.Tensor) -> torch.Tensor:
         return self.first(rgb)
+
+
+class WithItsEncoder(MutualFormerNetwork):
+    """A network of a user's that is ours, and always has the same encoder."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__("tu-test_efficientnet", fusion_dim=width, decoder_dim=width)
 
 
 class TakesFourier(TwoLayers):
@@ -61,6 +69,14 @@ def run_of(folder: Path, width: int = 4, seed: int = 0, results: bool = True) ->
     if results:
         (folder / "results.json").write_text(json.dumps(content))
     return folder
+
+
+def test_a_network_that_takes_no_weights_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    path = experiment(tmp_path / "own.yaml", "test_cost_command.WithItsEncoder", width=32)
+    assert main(["cost", str(path)]) == 0
 
 
 def test_costs_of_two_convolutions(tmp_path: Path) -> None:
