@@ -76,7 +76,7 @@ def test_a_network_that_takes_no_weights_is_measured(
 ) -> None:
     monkeypatch.syspath_prepend(Path(__file__).parent)
     path = experiment(tmp_path / "own.yaml", "test_cost_command.WithItsEncoder", width=32)
-    assert main(["cost", str(path)]) == 0
+    assert main(["cost", str(path), "--data.image_size=64"]) == 0
 
 
 def test_costs_of_two_convolutions(tmp_path: Path) -> None:
