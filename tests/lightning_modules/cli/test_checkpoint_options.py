@@ -109,3 +109,4 @@ def test_one_value_per_channel_is_no_statistics(
         main(["fit", *config, *where, "--model.network.fusion_dim=16", *options])
     (message,) = [x for x in capfd.readouterr().err.splitlines() if x.startswith("error: ")]
     assert "one value per channel. Raise --data.batch_size" in message
+    assert message.count("Raise --data.batch_size") == 1
