@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 RUN ?= runs/quickstart
+# of pytest, such as TEST_OPTIONS='-k words'
+TEST_OPTIONS ?=
 
 .PHONY: install quickstart test lint docs
 
@@ -25,7 +27,7 @@ quickstart: install
 	@echo "  $(BIN)/mutualformer fit --config experiments/synthetic_cpu.yaml --model.network.fusion.name rgb --trainer.default_root_dir runs/rgb"
 
 test: install
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --quiet --durations 40
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --quiet --durations 40 $(TEST_OPTIONS)
 
 lint: install
 	$(BIN)/ruff check .

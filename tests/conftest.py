@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,32 @@ logging.raiseExceptions = False
 # Nor are tests a task of Slurm where it runs them.
 for name in [name for name in os.environ if name.startswith("SLURM_")]:
     del os.environ[name]
+
+
+_START = time.monotonic()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let whoever runs the suite bound its time, on machines of unknown speed."""
+    parser.addoption(
+        "--slow-within",
+        type=float,
+        metavar="SECONDS",
+        help="skip the tests marked slow that would begin later than this",
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what is slow last."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a slow test for which no time is left."""
+    seconds = item.config.getoption("--slow-within")
+    late = seconds is not None and time.monotonic() - _START > seconds
+    if late and item.get_closest_marker("slow") is not None:
+        pytest.skip(f"slow, and the {seconds:g} seconds in which such tests begin are over")
 
 
 @pytest.fixture(autouse=True)
