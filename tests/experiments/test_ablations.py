@@ -66,6 +66,7 @@ def test_says_what_it_shows_and_what_it_costs(path: Path) -> None:
     assert sweep.description
 
 
+@pytest.mark.slow
 @each_file
 def test_every_trial_can_be_run(
     path: Path,

@@ -19,6 +19,7 @@ def test_it_takes_thirty_lines() -> None:
     assert sum(len(part.splitlines()) for part in (CODE, SWEEP, TABLE, COMMANDS)) <= 30
 
 
+@pytest.mark.slow
 def test_it_is_trained_tested_swept_tabled_and_compared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,5 +1,8 @@
 """Every shipped experiment and overlay parses, says what it is for, and runs."""
 
+from contextlib import redirect_stdout
+from functools import cache
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -19,13 +22,15 @@ OTHER_FOLDERS = {"ablations", "probes", "tables"}
 TEST_SETS = ["NJU2K", "NLPR", "DUT-RGBD", "SIP", "STEREO", "LFSD"]
 
 
-def resolved(capsys: pytest.CaptureFixture[str], *paths: Path) -> dict:
-    """Return the configuration that `fit` makes of several files."""
+@cache
+def resolved(*paths: Path) -> dict:
+    """Return the configuration that `fit` makes of several files, not to be changed."""
     configs = [word for path in paths for word in ("--config", str(path))]
-    with pytest.raises(SystemExit) as error:
+    printed = StringIO()
+    with redirect_stdout(printed), pytest.raises(SystemExit) as error:
         main(["fit", *configs, "--print_config"])
     assert error.value.code == 0
-    return yaml.safe_load(capsys.readouterr().out)
+    return yaml.safe_load(printed.getvalue())
 
 
 def changes(overlay: dict, configuration: dict) -> list[str]:
@@ -45,10 +50,8 @@ def test_no_file_is_left_untested() -> None:
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
-def test_parses_to_the_configuration_it_states(
-    path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    configuration = resolved(capsys, path)
+def test_parses_to_the_configuration_it_states(path: Path) -> None:
+    configuration = resolved(path)
     assert not changes(yaml.safe_load(path.read_text()), configuration)
     for axis in ("name", "epsilon", "num_iterations", "initial_affinity"):
         assert f"model.network.fusion.{axis}" in flatten(yaml.safe_load(path.read_text()))
@@ -61,13 +64,11 @@ def test_parses_to_the_configuration_it_states(
 
 @pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.stem)
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
-def test_every_overlay_lies_over_every_experiment(
-    path: Path, overlay: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_overlay_lies_over_every_experiment(path: Path, overlay: Path) -> None:
     laid_over = yaml.safe_load(overlay.read_text())
-    configuration = resolved(capsys, path, overlay)
+    configuration = resolved(path, overlay)
     assert not changes(laid_over, configuration)
-    assert configuration["data"]["class_path"] == resolved(capsys, path)["data"]["class_path"]
+    assert configuration["data"]["class_path"] == resolved(path)["data"]["class_path"]
     header = overlay.read_text().split("trainer:")[0]
     assert f"--config experiments/overlays/{overlay.name}" in header
     assert "Reproduces nothing" in header and "Cost:" in header
@@ -101,6 +102,7 @@ def rgbt_root(tmp_path: Path) -> Path:
     return write_pairs(tmp_path / "DATA", folders, thermal=True)
 
 
+@pytest.mark.slow
 def test_rgb_and_thermal_train_test_and_predict(
     rgbt_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,6 +148,7 @@ TINY_ENCODER = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["synthetic_cpu", "synthetic_gpu", "rgbd_sod_2985", "overfit"])
 def test_each_family_runs_under_the_smoke_overlay(
     name: str, data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -167,6 +170,7 @@ def test_each_family_runs_under_the_smoke_overlay(
         assert (tmp_path / "runs" / "smoke" / "affinity_maps" / f"{dataset}.png").is_file()
 
 
+@pytest.mark.slow
 def test_the_public_data_experiment_runs_on_real_pairs(shared: Path, tmp_path: Path) -> None:
     torch.set_num_threads(1)
     options = [

@@ -12,6 +12,7 @@ PROBES = Path(__file__).resolve().parents[2] / "experiments" / "probes"
 CONFIG = f"--config={PROBES / 'probe.yaml'}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fusion", ["mutualformer", "cross_attention"])
 def test_metric_space_survives_a_gap_and_feature_space_does_not(
     fusion: str, tmp_path: Path
@@ -46,6 +47,7 @@ def test_a_knob_that_does_not_fit_is_one_message(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_the_quick_sweep_can_be_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

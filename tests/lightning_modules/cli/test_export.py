@@ -58,6 +58,7 @@ def best_weights(run: Path) -> dict[str, Any]:
     return torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
 
 
+@pytest.mark.slow
 def test_a_run_is_exported_and_used_without_lightning(
     run_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -163,6 +164,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused(
     assert not (run_folder / "export").exists()
 
 
+@pytest.mark.slow
 def test_a_graph_that_computes_something_else_is_not_kept(
     run_folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -30,6 +30,7 @@ def error_of(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
     return lines[0]
 
 
+@pytest.mark.slow
 def test_every_command_takes_a_height_and_a_width(pairs: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     overlay = tmp_path / "size.yaml"

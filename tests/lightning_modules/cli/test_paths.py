@@ -26,6 +26,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     assert list(here.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_run_in_ones_home_is_found_by_every_command(
     home: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
