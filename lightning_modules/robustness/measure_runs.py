@@ -38,13 +38,19 @@ class RunRobustness:
         descriptions: of the scores.
         unread: the modality that was corrupted and that the network does not read, if there is one:
             scores are those of clean images then.
-        written: the file that they were written to; None if it had all of them.
+        file: that holds them: the run's own, or one that is kept.
+        is_new: whether some of them were measured now.
+        commit: of kept scores: that measured them.
+        is_stale: of kept scores: whether the code that they depend on has changed since.
     """
 
     scores: Mapping[str, Scores]
     descriptions: Sequence[Score]
     unread: str | None
-    written: Path | None
+    file: Path
+    is_new: bool = False
+    commit: str = ""
+    is_stale: bool = False
 
 
 @dataclass(frozen=True)
@@ -162,8 +168,9 @@ class _RunTester(ConfigurationBuilder):
                     date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
                 )
         unread = {x.modality for x in corruptions} - {*model.modalities}
-        written = run.robustness if missing else None
-        return RunRobustness(scores, model.scores, next(iter(unread), None), written)
+        return RunRobustness(
+            scores, model.scores, next(iter(unread), None), run.robustness, is_new=bool(missing)
+        )
 
     def _describe_origin(self, data: PairedModalityDataModule, run: RunFolder) -> dict[str, Any]:
         data.corruption = None

@@ -71,7 +71,7 @@ def read_known(path: Path, origin: Mapping[str, Any]) -> tuple[dict[str, Scores]
     if not isinstance(content, dict) or _ORIGIN not in content:
         return {}, f"{path} does not say what it was measured of"
     stated = content.pop(_DIGEST, None)
-    if stated != _digest_of_content(content):
+    if stated != digest_of_content(content):
         return {}, f"{path} was edited"
     there = content[_ORIGIN]
     differing = [words for name, words in _IN_WORDS.items() if there[name] != origin[name]]
@@ -92,11 +92,12 @@ def write_robustness(
         more: to be said beside them.
     """
     content = {_SCORES: scores, _ORIGIN: origin, **more}
-    content[_DIGEST] = _digest_of_content(content)
+    content[_DIGEST] = digest_of_content(content)
     write_atomically(path, f"{json.dumps(content, indent=2, allow_nan=False)}\n".encode())
 
 
-def _digest_of_content(content: Mapping[str, Any]) -> str:
+def digest_of_content(content: Mapping[str, Any]) -> str:
+    """Return what tells a file that was edited: it changes with anything that one holds."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from datamodules.augmentation.corruption import Corruption
-from lightning_modules.robustness.measure_runs import CLEAN, Robustness
+from lightning_modules.robustness.measure_runs import CLEAN, Robustness, RunRobustness
 from lightning_modules.runs.score import Score
 from lightning_modules.tables.table import Cell, Row, Table, rank_columns
 
@@ -76,4 +76,17 @@ def _notes(measured: Sequence[Robustness], datasets: Sequence[str]) -> list[str]
         for one in measured
         for unread in sorted({run.unread for run in one.runs if run.unread})
     ]
+    notes += _notes_of_kept([run for one in measured for run in one.runs])
     return [*notes, "Kinds and severities of corruption: docs/robustness.md."]
+
+
+def _notes_of_kept(runs: Sequence[RunRobustness]) -> list[str]:
+    commits = sorted({run.commit[:7] for run in runs if run.commit})
+    notes = [f"Kept in {runs[0].file}, tested at commit {', '.join(commits)}."] if commits else []
+    stale = sum(run.is_stale for run in runs)
+    if stale:
+        notes.append(
+            f"Stale: code that {stale} of {len(runs)} runs depend on has changed since they were "
+            "tested; they may score otherwise now."
+        )
+    return notes

@@ -98,7 +98,7 @@ def keep_results(path: Path, table: str, runs: Iterable[Run]) -> int:
             continue
         records[folder] = {
             "folder": folder,
-            "results": {name: _of_anywhere(content[name]) for name in _KEPT if name in content},
+            "results": {name: of_anywhere(content[name]) for name in _KEPT if name in content},
         }
     for record in records.values():
         commit = record["results"]["git"]["commit"]
@@ -111,12 +111,16 @@ def keep_results(path: Path, table: str, runs: Iterable[Run]) -> int:
     return len(lines)
 
 
-def _of_anywhere(value: Any) -> Any:
-    """Leave the folders of this machine out: of absolute paths, the last part stays."""
+def of_anywhere(value: Any) -> Any:
+    """Leave the folders of this machine out: of absolute paths, the last part stays.
+
+    >>> of_anywhere({"root": "/mnt/data/rendered", "folds": ["a/b", 3]})
+    {'root': 'rendered', 'folds': ['a/b', 3]}
+    """
     if isinstance(value, dict):
-        return {name: _of_anywhere(part) for name, part in value.items()}
+        return {name: of_anywhere(part) for name, part in value.items()}
     if isinstance(value, list):
-        return [_of_anywhere(part) for part in value]
+        return [of_anywhere(part) for part in value]
     if isinstance(value, str) and value.startswith(("/", "~")):
         return PurePosixPath(value).name
     return value
