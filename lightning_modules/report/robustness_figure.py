@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from datamodules.augmentation.corruption import Corruption
 from lightning_modules.report.figure_style import INK, PALE_INK
-from lightning_modules.report.table_figure import draw_line, legend_entry
+from lightning_modules.report.table_figure import add_legend, draw_line
 from lightning_modules.robustness.measure_runs import CLEAN, Robustness
 from lightning_modules.robustness.table import cell_of, datasets_of, main_score
 
@@ -66,12 +66,7 @@ def draw_robustness(
                     panel.set_ylabel(main.titled)
                 panel.grid(axis="y", alpha=0.25, linewidth=0.6)
                 panel.spines[["top", "right"]].set_visible(False)
-        figure.legend(
-            handles=[legend_entry(line, one.label) for line, one in enumerate(measured)],
-            loc="outside upper center",
-            ncols=min(len(measured), num_columns),
-            frameon=False,
-        )
+        add_legend(figure, [one.label for one in measured], num_columns)
         caption = f"Data set: {datasets[0]}." if len(datasets) == 1 else ""
         if (most := max(len(one.runs) for one in measured)) > 1:
             caption += f" Mean of up to {most} seeds; bars: ± 1 standard deviation."

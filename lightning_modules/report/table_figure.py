@@ -14,12 +14,13 @@ from mutualformer.errors import UserError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.lines import Line2D
+    from matplotlib.figure import Figure
 
 # Lines are set apart by this part of the axis, so that error bars do not hide each other.
 _DODGE = 0.016
 _PANEL_SIZE = (2.5, 2.3)  # inches
 _LETTERS_PER_INCH = 15  # of the caption
+_LETTERS_OF_LEGEND_PER_INCH, _LETTERS_OF_A_LINE = 11, 8
 _SYMBOLS = {"epsilon": "ε", "num_iterations": "T"}
 
 
@@ -80,12 +81,7 @@ def draw_figure(file: TableFile, table: Table, suffix: str) -> bytes:
             if len(table.datasets) > 1:
                 panel.set_title(table.columns[column][0], fontsize=9)
         if len(lines) > 1:
-            figure.legend(
-                handles=[legend_entry(number, name) for number, name in enumerate(lines)],
-                loc="outside upper center",
-                ncols=min(len(lines), num_columns),
-                frameon=False,
-            )
+            add_legend(figure, list(lines), num_columns)
         caption = textwrap.fill(_caption(table), int(_LETTERS_PER_INCH * size[0]))
         figure.supxlabel(caption, fontsize=8, color=PALE_INK)
         content = io.BytesIO()
@@ -129,11 +125,29 @@ def _is_infinite(value: Any) -> bool:
     return _number(value) == math.inf
 
 
-def legend_entry(number: int, name: str) -> "Line2D":
-    """Return what stands for a line in the legend."""
+def add_legend(figure: "Figure", names: Sequence[str], most_columns: int) -> None:
+    """Put a legend of lines above the panels, in as many columns as the figure is wide enough for.
+
+    Args:
+        figure: to which nothing is added later that changes its width.
+        names: of the lines, in order; too long ones are broken.
+        most_columns: not to be exceeded.
+    """
     from matplotlib.lines import Line2D
 
-    return Line2D([], [], label=name, linewidth=1.4, **style(number))
+    letters = int(_LETTERS_OF_LEGEND_PER_INCH * figure.get_figwidth()) - _LETTERS_OF_A_LINE
+    handles = [
+        Line2D([], [], label=textwrap.fill(name, max(letters, 10)), linewidth=1.4, **style(number))
+        for number, name in enumerate(names)
+    ]
+    for num_columns in range(min(len(names), most_columns), 0, -1):
+        legend = figure.legend(
+            handles=handles, loc="outside upper center", ncols=num_columns, frameon=False
+        )
+        figure.draw_without_rendering()
+        if legend.get_window_extent().width <= figure.bbox.width or num_columns == 1:
+            return
+        legend.remove()
 
 
 def _caption(table: Table) -> str:

@@ -10,7 +10,7 @@ from lightning_modules.tables.table import Cell, Table
 
 # A style alone is lost in a file or a pipe.
 _RANKS = {0: (" ", ""), 1: ("¹", "bold"), 2: ("²", "underline")}
-_GAP = 2
+_GAP = 3  # between columns, of which the box draws one
 
 
 def print_table(table: Table, console: Console) -> None:
@@ -96,7 +96,7 @@ def _parts(table: Table, width: int) -> list[list[int]]:
 
 
 def _part(table: Table, columns: list[int]) -> RichTable:
-    part = RichTable(box=box.SIMPLE_HEAD, padding=(0, _GAP, 0, 0), pad_edge=False)
+    part = RichTable(box=box.SIMPLE_HEAD, padding=(0, _GAP - 1, 0, 0), pad_edge=False)
     # The upper line of the headings is for the names of data sets.
     line = "\n" if any(dataset for dataset, _ in table.columns) else ""
     for name in table.label_headings:

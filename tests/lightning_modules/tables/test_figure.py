@@ -1,6 +1,7 @@
 """Plots of scores over a varied parameter."""
 
 import io
+import itertools
 import math
 import xml.etree.ElementTree
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 from lightning_modules.main import main
-from lightning_modules.report.table_figure import axis_positions, draw_figure
+from lightning_modules.report.table_figure import add_legend, axis_positions, draw_figure
 from lightning_modules.tables.build_table import build_table
 from lightning_modules.tables.table_file import read_table_file
 
@@ -110,3 +111,17 @@ def test_data_sets_have_their_own_panels(sweep_table: Path, write_run) -> None:
     content = draw_figure(file, build_table(file, 100), ".png")
     with Image.open(io.BytesIO(content)) as image:
         assert image.height > 900
+
+
+def test_a_legend_is_no_wider_than_its_figure() -> None:
+    from matplotlib.figure import Figure
+
+    for width, num_names, length in itertools.product((2.5, 5.0, 7.9), (1, 2, 8), (4, 30, 90)):
+        figure = Figure(figsize=(width, 4.0), layout="constrained")
+        figure.subplots()
+        words = "cross_attention,modality_dropout=0.3," * 3
+        names = [f"{number}{words[:length]}" for number in range(num_names)]
+        add_legend(figure, names, 3)
+        (legend,) = figure.legends
+        assert ["".join(x.get_text().split()) for x in legend.get_texts()] == names
+        assert legend.get_window_extent().width <= figure.bbox.width, (width, num_names, length)

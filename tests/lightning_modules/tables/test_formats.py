@@ -144,6 +144,20 @@ def test_markdown_has_as_many_cells_in_every_row() -> None:
     assert "````sh\n# row\nrun --x '<y>' ```\n````" in text
 
 
+def test_the_terminal_cuts_no_number_whatever_its_width() -> None:
+    score = SCORES["s_measure"]
+    columns = [(dataset, score) for dataset in ("rgb:blank", "depth:blank") for _ in range(3)]
+    cells = [Cell(0.8 + column / 1000, std=0.012, num_seeds=3) for column in range(len(columns))]
+    row = Row(("cross_attention, modality_dropout=0.3",), tuple(cells))
+    table = Table("title", ("Configuration",), tuple(columns), (row,))
+    for width in range(56, 160):
+        output = io.StringIO()
+        print_table(table, Console(file=output, width=width))
+        printed = output.getvalue()
+        assert all(cell.text(table.digits) in printed for cell in cells) and "…" not in printed
+        assert max(map(len, printed.splitlines())) <= width
+
+
 def test_the_terminal_shows_names_as_they_are_and_fits_its_width() -> None:
     output = io.StringIO()
     print_table(hostile_table(), Console(file=output, width=64))
