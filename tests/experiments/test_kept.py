@@ -39,3 +39,16 @@ def test_it_is_small_and_says_nothing_of_the_machine(path: Path) -> None:
     assert not re.search(r'"/(home|root|tmp|work|mnt|data)\b|hostname', text)
     for results in read_kept(path).values():
         assert results.git is not None and not results.git["dirty"]
+
+
+@pytest.mark.parametrize("path", sorted(KEPT[0].parent.glob("*.json")), ids=lambda path: path.stem)
+def test_scores_on_corrupted_images_are_shown_without_a_run(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    figure = tmp_path / "figure.png"
+    assert main(["robustness", path.name, "--plot", str(figure)]) == 0  # found by name
+    printed = capsys.readouterr().out
+    assert "tested at commit" in printed and figure.is_file()
+    text = path.read_text()
+    assert len(text) < 1_000_000 and not re.search(r'"/|hostname', text)
