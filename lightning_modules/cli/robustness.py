@@ -24,7 +24,7 @@ _DESCRIPTION = """Test trained runs on their test images, clean and with one mod
 
   mutualformer robustness runs/quickstart runs/concat --corruption depth:noise depth:blank
   mutualformer robustness runs/ablations/fusion --plot robustness.png
-  mutualformer robustness experiments/results/robustness.json --plot robustness.png
+  mutualformer robustness modality_dropout_robustness.json --plot robustness.png
 
 RUN is a run, by its folder or its config.yaml, or a folder of runs; its best checkpoint is tested.
 Each gets a robustness.json beside its results. What is in it of the same checkpoint, settings, test
@@ -98,7 +98,8 @@ def _measure(options: Namespace, settings: list[str]) -> None:
     silence_what_users_cannot_act_on()
     if options.keep and is_installed_copy(options.keep):
         raise UserError(f"--keep {options.keep} is part of an installed package: choose another")
-    kept = [find_shipped(path, "results") for path in options.runs if path.suffix == ".json"]
+    files = [path for path in options.runs if path.suffix == ".json" and not path.is_dir()]
+    kept = [find_shipped(path, "results") for path in files]
     read = _read_kept if kept else _test_runs
     measured, corruptions = read(kept or options.runs, options, settings)
     table = robustness_table(measured, corruptions)
