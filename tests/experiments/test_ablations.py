@@ -42,9 +42,9 @@ def test_the_comparisons_of_fusions_have_the_same_ones() -> None:
         if path.stem.startswith("fusion")
     }
     assert named["fusion_tuned"] == named["fusion"]
-    for name in ("seg_fusion", "seg_pipes"):
-        segmentation = read_sweep(ABLATIONS[0].with_name(f"{name}.yaml"))
-        assert set(segmentation.axes["model.network.fusion.name"]) == set(named["fusion"])
+    for name in ("pipes", "potholes", "seg_fusion", "seg_pipes"):
+        sweep = read_sweep(ABLATIONS[0].with_name(f"{name}.yaml"))
+        assert set(sweep.axes["model.network.fusion.name"]) == set(named["fusion"])
     assert named["fusion_matched"] == [x for x in named["fusion"] if x != "view_mixed"]
 
 
