@@ -64,6 +64,12 @@ def _parse(arguments: list[str]) -> tuple[Namespace, list[str]]:
         metavar="S,S,...",
         help="numbers in (0, 1] (default: 0.25,0.5,1; of kept scores, all there are)",
     )
+    add(
+        "--reference",
+        metavar="WORDS",
+        help="compare all with the configuration that the table names so, seed by seed, or each "
+        "with the one that is otherwise the same: modality_dropout=0",
+    )
     add_output_files(parser, "the main score over the severity, a panel per corruption")
     add(
         "--keep",
@@ -102,7 +108,7 @@ def _measure(options: Namespace, settings: list[str]) -> None:
     kept = [find_shipped(path, "results") for path in files]
     read = _read_kept if kept else _test_runs
     measured, corruptions = read(kept or options.runs, options, settings)
-    table = robustness_table(measured, corruptions)
+    table = robustness_table(measured, corruptions, options.reference)
     print_table(table, wide_console(_WIDTH))
     written = [run.file for one in measured for run in one.runs if run.is_new]
     if written:
@@ -121,11 +127,19 @@ def _test_runs(
     runs: list[Path], options: Namespace, settings: list[str]
 ) -> "tuple[list[Robustness], list[Corruption]]":
     from lightning_modules.cli.configurations import find_sources
-    from lightning_modules.robustness.measure_runs import corruptions_of, measure_runs
+    from lightning_modules.robustness.differences import find_references
+    from lightning_modules.robustness.measure_runs import (
+        configurations_of,
+        corruptions_of,
+        measure_runs,
+    )
 
     words, severities = options.corruption or _CORRUPTION, options.severities or _SEVERITIES
     corruptions = corruptions_of(words, severities)
-    return measure_runs(find_sources(runs), corruptions, settings), corruptions
+    sources = find_sources(runs)
+    if options.reference is not None:  # before hours are spent
+        find_references([label for label, _ in configurations_of(sources)], options.reference)
+    return measure_runs(sources, corruptions, settings), corruptions
 
 
 def _read_kept(

@@ -55,7 +55,7 @@ def _configuration(one: Robustness, corruptions: Sequence[Corruption]) -> dict[s
         config = of_anywhere(record["config"])
         runs.append(
             {
-                "seed": config["seed_everything"],
+                "seed": run.seed,
                 "scores": {key: run.scores[key] for key in (CLEAN, *map(str, corruptions))},
                 "unread": run.unread,
                 "code": record["measured_of"]["code"],
@@ -90,6 +90,7 @@ def read_kept_robustness(path: Path) -> tuple[list[Robustness], list[Corruption]
                 scores=run["scores"],
                 descriptions=descriptions,
                 unread=run["unread"],
+                seed=run["seed"],
                 file=path,
                 commit=run["git"]["commit"],
                 is_stale=run["code"] != code,

@@ -24,6 +24,7 @@ from lightning_modules.runs.provenance import describe_environment
 from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.runs.score import Score
 from lightning_modules.runs.yaml_text import read_yaml_mapping
+from lightning_modules.tables.planned_rows import SEED
 from mutualformer.errors import UserError
 
 CLEAN = "clean"
@@ -38,6 +39,7 @@ class RunRobustness:
         descriptions: of the scores.
         unread: the modality that was corrupted and that the network does not read, if there is one:
             scores are those of clean images then.
+        seed: of its training.
         file: that holds them: the run's own, or one that is kept.
         is_new: whether some of them were measured now.
         commit: of kept scores: that measured them.
@@ -47,6 +49,7 @@ class RunRobustness:
     scores: Mapping[str, Scores]
     descriptions: Sequence[Score]
     unread: str | None
+    seed: int | None
     file: Path
     is_new: bool = False
     commit: str = ""
@@ -123,11 +126,16 @@ def measure_runs(
         with naming(source):
             place = f"{source.name} ({number} of {len(sources)})"
             found[source.path] = builder.test(source, source.run, corruptions, place)
-    resolved = [read_yaml_mapping(source.path, "settings") for source in sources]
     return [
         Robustness(label, tuple(found[source.path] for source in members))
-        for label, _, members in group_seeds(sources, resolved)
+        for label, members in configurations_of(sources)
     ]
+
+
+def configurations_of(sources: Sequence[Source]) -> list[tuple[str, list[Source]]]:
+    """Return label and runs of each configuration."""
+    resolved = [read_yaml_mapping(source.path, "settings") for source in sources]
+    return [(label, members) for label, _, members in group_seeds(sources, resolved)]
 
 
 class _RunTester(ConfigurationBuilder):
@@ -146,6 +154,7 @@ class _RunTester(ConfigurationBuilder):
         for corruption in corruptions:
             data.check_corruption(corruption)
         origin = self._describe_origin(data, run)
+        config = read_yaml_mapping(source.path, "settings")
         scores, reason = read_known(run.robustness, origin)
         wanted = {CLEAN: None, **{str(corruption): corruption for corruption in corruptions}}
         missing = [key for key in wanted if key not in scores]
@@ -163,13 +172,18 @@ class _RunTester(ConfigurationBuilder):
                     score_descriptions=[asdict(score) for score in model.scores],
                     protocol=model.protocol,
                     checkpoint=run.find_checkpoint().name,
-                    config=read_yaml_mapping(source.path, "settings"),
+                    config=config,
                     **describe_environment(self.trainer.strategy.root_device, 1),
                     date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
                 )
         unread = {x.modality for x in corruptions} - {*model.modalities}
         return RunRobustness(
-            scores, model.scores, next(iter(unread), None), run.robustness, is_new=bool(missing)
+            scores=scores,
+            descriptions=model.scores,
+            unread=next(iter(unread), None),
+            seed=config.get(SEED),
+            file=run.robustness,
+            is_new=bool(missing),
         )
 
     def _describe_origin(self, data: PairedModalityDataModule, run: RunFolder) -> dict[str, Any]:

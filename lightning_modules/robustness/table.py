@@ -5,9 +5,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from datamodules.augmentation.corruption import Corruption
+from lightning_modules.robustness.differences import difference, find_references
 from lightning_modules.robustness.measure_runs import CLEAN, Robustness, RunRobustness
 from lightning_modules.runs.score import Score
+from lightning_modules.tables.seed_intervals import ON_SEED_DIFFERENCES
 from lightning_modules.tables.table import Cell, Row, Table, rank_columns
+
+_REFERENCE = "ref"
 
 
 def main_score(measured: Sequence[Robustness]) -> Score:
@@ -41,30 +45,62 @@ def cell_of(one: Robustness, key: str, dataset: str, score: str) -> Cell:
     )
 
 
-def robustness_table(measured: Sequence[Robustness], corruptions: Sequence[Corruption]) -> Table:
-    """Return a row for each configuration and test set, a column for each corruption."""
+def robustness_table(
+    measured: Sequence[Robustness], corruptions: Sequence[Corruption], reference: str | None = None
+) -> Table:
+    """Return a row for each configuration and test set, a column for each corruption.
+
+    Args:
+        measured: the configurations.
+        corruptions: that were measured.
+        reference: the configuration, or words of several, that the others are compared with.
+
+    Raises:
+        UserError: there is no such reference.
+    """
     main, datasets = main_score(measured), datasets_of(measured)
+    names = [one.label for one in measured]
+    places = [] if reference is None else find_references(names, reference)
     columns = [(CLEAN, main)]
     for x in corruptions:
         name = f"{main.name}_at_{x.severity:g}".replace(".", "_").replace("-", "_")
         columns.append((f"{x.modality}:{x.kind}", replace(main, name=name)))
     several = len(datasets) > 1
-    rows = [
-        Row(
-            (one.label, dataset) if several else (one.label,),
-            tuple(cell_of(one, key, dataset, main.name) for key in (CLEAN, *map(str, corruptions))),
-        )
-        for dataset in datasets
-        for one in measured
-    ]
+    rows = []
+    for dataset in datasets:
+        for place, one in enumerate(measured):
+            other = measured[places[place]] if places else one
+            cells = []
+            for key in (CLEAN, *map(str, corruptions)):
+                cell = cell_of(one, key, dataset, main.name)
+                if other is not one:
+                    interval = difference(one, other, key, dataset, main.name)
+                    cell = replace(cell, interval=interval)
+                cells.append(cell)
+            labels = (one.label, dataset) if several else (one.label,)
+            marks = (_REFERENCE,) if place in places else ()
+            rows.append(Row(labels, tuple(cells), marks))
+    which = "the row marked so that is otherwise the same" if len({*places}) > 1 else "this row"
+    text = ON_SEED_DIFFERENCES.format(reference=f"{which}{', on the same data' * several}")
     return Table(
         title=f"{main.titled} of clean and corrupted test images",
         label_headings=("Configuration", "Data set") if several else ("Configuration",),
         columns=tuple(columns),
         rows=tuple(rows if several else rank_columns(rows, columns, Table.digits)),
         headings=(main.titled, *(f"{x.severity:g}" for x in corruptions)),
-        notes=tuple(_notes(measured, datasets)),
+        footnotes=((_REFERENCE, text),) if places else (),
+        notes=(*_notes_on_seeds(measured, places), *_notes(measured, datasets)),
     )
+
+
+def _notes_on_seeds(measured: Sequence[Robustness], places: Sequence[int]) -> list[str]:
+    """Say which configurations have no difference although they have a reference."""
+    seeds = [{run.seed for run in one.runs} - {None} for one in measured]
+    return [
+        f"No difference, no seed in common: {one.label} and {measured[place].label}."
+        for one, own, place in zip(measured, seeds, places or range(len(seeds)), strict=True)
+        if measured[place] is not one and not own & seeds[place]
+    ]
 
 
 def _notes(measured: Sequence[Robustness], datasets: Sequence[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from lightning_modules.tables.runs import Run
@@ -31,6 +31,28 @@ def half_width(values: Sequence[float]) -> float | None:
     return quantile * statistics.stdev(values) / math.sqrt(len(values))
 
 
+def seed_difference(
+    own: Mapping[int | None, float], other: Mapping[int | None, float]
+) -> Interval | None:
+    """Return the mean difference over the seeds that both have, and its 95 % interval.
+
+    Args:
+        own: scores by seed.
+        other: those of what it is compared with.
+
+    Returns:
+        None if they share no seed; no ends if they share one.
+
+    >>> seed_difference({0: 1.5, 1: 2.5, 2: 9.0}, {0: 1.0, 1: 2.0}).difference
+    0.5
+    """
+    differences = [own[seed] - other[seed] for seed in own if seed in other]
+    if not differences:
+        return None
+    mean, half = statistics.fmean(differences), half_width(differences)
+    return Interval(mean, *(() if half is None else (mean - half, mean + half)))
+
+
 def compare_over_seeds(
     rows: Sequence[Row],
     of_row: Sequence[Sequence[Run]],
@@ -55,12 +77,7 @@ def compare_over_seeds(
                 _by_seed(runs, dataset, score.name)
                 for runs in (of_row[position], of_row[reference])
             )
-            differences = [own[seed] - other[seed] for seed in own if seed in other]
-            if differences:
-                mean, half = statistics.fmean(differences), half_width(differences)
-                ends = (None, None) if half is None else (mean - half, mean + half)
-                cell = replace(cell, interval=Interval(mean, *ends))
-            cells.append(cell)
+            cells.append(replace(cell, interval=seed_difference(own, other)))
         compared[position] = replace(row, cells=tuple(cells))
     return compared
 

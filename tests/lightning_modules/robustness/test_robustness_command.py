@@ -142,6 +142,15 @@ def test_a_damaged_checkpoint_is_named_and_what_was_measured_stays(
     assert not (runs / "b/robustness.json").exists()
 
 
+def test_a_reference_that_is_none_of_them_is_found_before_hours_are_spent(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["robustness", str(runs), "--reference=width=5"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--reference is 'width=5'" in line and "there are: width=4 | width=8" in line
+    assert not (runs / "a" / "robustness.json").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
