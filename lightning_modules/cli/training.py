@@ -266,7 +266,7 @@ class MutualFormerCLI(LightningCLI):
 
         Pretrained ones, which would be replaced, may be out of reach then.
         """
-        return bool(self.config.subcommand != "fit")
+        return bool(self.config[self.config.subcommand].ckpt_path)
 
     def _instantiate(self, class_type: type, *arguments: Any, **options: Any) -> Any:
         if issubclass(class_type, Optimizer | LRScheduler):  # which the module builds, later

@@ -161,6 +161,8 @@ def test_weights_that_a_checkpoint_replaces_are_not_asked_for(tmp_path: Path) ->
         ["robustness", "run", "--corruption", "depth:blank", "--severities", "1"],
         ["draw", "affinities", "run", "--output", "affinities.png"],
         ["export", "run"],
+        ["fit", *config, "--trainer.max_epochs=2"],
+        ["test", *config],
         ["cost", str(TINY), "--model.network.encoder_weights=imagenet"],
     ]
     output, tried = run(tmp_path, *commands)
@@ -169,3 +171,4 @@ def test_weights_that_a_checkpoint_replaces_are_not_asked_for(tmp_path: Path) ->
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     network = results["config"]["model"]["init_args"]["network"]["init_args"]
     assert network["encoder_weights"] == "imagenet"
+    assert results["config"]["trainer"]["max_epochs"] == 2  # the run went on
