@@ -8,6 +8,7 @@ from datamodules.augmentation.corruption import Corruption
 from lightning_modules.robustness.differences import difference, find_references
 from lightning_modules.robustness.measure_runs import CLEAN, Robustness, RunRobustness
 from lightning_modules.runs.score import Score
+from lightning_modules.runs.shipped import portable_name
 from lightning_modules.tables.seed_intervals import ON_SEED_DIFFERENCES
 from lightning_modules.tables.table import Cell, Row, Table, rank_columns
 
@@ -118,7 +119,10 @@ def _notes(measured: Sequence[Robustness], datasets: Sequence[str]) -> list[str]
 
 def _notes_of_kept(runs: Sequence[RunRobustness]) -> list[str]:
     commits = sorted({run.commit[:7] for run in runs if run.commit})
-    notes = [f"Kept in {runs[0].file}, tested at commit {', '.join(commits)}."] if commits else []
+    notes = []
+    if commits:
+        file = portable_name(runs[0].file)
+        notes = [f"Kept in {file.as_posix()}, tested at commit {', '.join(commits)}."]
     stale = sum(run.is_stale for run in runs)
     if stale:
         notes.append(

@@ -34,6 +34,18 @@ def find_shipped(path: Path, folder: str = "") -> Path:
     return path
 
 
+def portable_name(path: Path) -> Path:
+    """Return what finds a shipped file on any machine; of other files the path as it was.
+
+    >>> portable_name(SHIPPED / "results" / "epsilon.jsonl").as_posix()
+    'experiments/results/epsilon.jsonl'
+    >>> portable_name(Path("results/epsilon.jsonl")).as_posix()
+    'results/epsilon.jsonl'
+    """
+    home, place = SHIPPED.resolve(), path.resolve()
+    return "experiments" / place.relative_to(home) if home in place.parents else path
+
+
 def is_installed_copy(path: Path) -> bool:
     """Return whether a file is one of an installed package, where nothing is to be written."""
     return SHIPPED in path.absolute().parents and not SHIPPED.is_symlink()

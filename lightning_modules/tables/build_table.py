@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from lightning_modules.runs.score import Score
+from lightning_modules.runs.shipped import portable_name
 from lightning_modules.tables.choice import choose_rows
 from lightning_modules.tables.footnotes import mark_rows, note_on_stale
 from lightning_modules.tables.kept_results import kept_path, read_kept
@@ -275,7 +276,10 @@ def _note_on_unknown(names: Sequence[str]) -> list[str]:
 
 def _note_on_kept(runs: Sequence[Run]) -> list[str]:
     kept = [run for run in runs if run.is_kept]
-    notes = [f"{len(kept)} of {len(runs)} runs: {kept[0].results.path}."] if kept else []
+    notes = []
+    if kept:
+        file = portable_name(kept[0].results.path)
+        notes = [f"{len(kept)} of {len(runs)} runs: {file.as_posix()}."]
     confirmations = {
         str(x["folder"]): str(x["commit"]) for run in kept if (x := run.results.confirmed)
     }

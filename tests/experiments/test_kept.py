@@ -28,6 +28,9 @@ def test_the_table_is_full_without_a_run(
     count = len(read_kept(path))
     printed = capsys.readouterr().out
     assert f"{count} of {count} runs: " in printed
+    written = [output.read_text().replace("\\", "") for output in outputs]  # as some escape
+    assert f"experiments/results/{path.name}" in written[0]
+    assert not any(str(REPOSITORY) in text for text in written)
     cells = re.sub(r"\[.*?\]", "", printed.split("\n\n- ")[0])
     assert "–" not in cells and "Missing runs" not in printed
 
@@ -49,6 +52,7 @@ def test_scores_on_corrupted_images_are_shown_without_a_run(
     figure = tmp_path / "figure.png"
     assert main(["robustness", path.name, "--plot", str(figure)]) == 0  # found by name
     printed = capsys.readouterr().out
-    assert "tested at commit" in printed and figure.is_file()
+    assert f"Kept in experiments/results/{path.name}, tested at commit" in printed
+    assert figure.is_file()
     text = path.read_text()
     assert len(text) < 1_000_000 and not re.search(r'"/|hostname', text)
