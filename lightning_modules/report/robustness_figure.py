@@ -5,8 +5,8 @@ import math
 from collections.abc import Sequence
 
 from datamodules.augmentation.corruption import Corruption
-from lightning_modules.report.figure_style import INK, PALE_INK
-from lightning_modules.report.table_figure import add_legend, draw_line
+from lightning_modules.report.figure_style import INK
+from lightning_modules.report.table_figure import add_caption, add_legend, draw_line
 from lightning_modules.robustness.measure_runs import CLEAN, Robustness
 from lightning_modules.robustness.table import cell_of, datasets_of, main_score
 
@@ -70,7 +70,7 @@ def draw_robustness(
         caption = f"Data set: {datasets[0]}." if len(datasets) == 1 else ""
         if (most := max(len(one.runs) for one in measured)) > 1:
             caption += f" Mean of up to {most} seeds; bars: ± 1 standard deviation."
-        figure.supxlabel(caption.strip(), fontsize=8, color=PALE_INK)
+        add_caption(figure, caption.strip())
         content = io.BytesIO()
         figure.savefig(content, format=suffix.removeprefix("."), dpi=200)
     return content.getvalue()

@@ -15,12 +15,15 @@ from mutualformer.errors import UserError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
 
 # Lines are set apart by this part of the axis, so that error bars do not hide each other.
 _DODGE = 0.016
 _PANEL_SIZE = (2.5, 2.3)  # inches
 _LETTERS_PER_INCH = 15  # of the caption
 _LETTERS_OF_LEGEND_PER_INCH, _LETTERS_OF_A_LINE = 11, 8
+_LEGEND_HEIGHT = 0.5  # inches that a figure has for it; a higher one makes the figure higher
+_LINE_HEIGHT = 0.25  # inches, rather too much
 _SYMBOLS = {"epsilon": "ε", "num_iterations": "T"}
 
 
@@ -82,8 +85,7 @@ def draw_figure(file: TableFile, table: Table, suffix: str) -> bytes:
                 panel.set_title(table.columns[column][0], fontsize=9)
         if len(lines) > 1:
             add_legend(figure, list(lines), num_columns)
-        caption = textwrap.fill(_caption(table), int(_LETTERS_PER_INCH * size[0]))
-        figure.supxlabel(caption, fontsize=8, color=PALE_INK)
+        add_caption(figure, _caption(table))
         content = io.BytesIO()
         figure.savefig(content, format=suffix.removeprefix("."), dpi=200)
     return content.getvalue()
@@ -128,26 +130,46 @@ def _is_infinite(value: Any) -> bool:
 def add_legend(figure: "Figure", names: Sequence[str], most_columns: int) -> None:
     """Put a legend of lines above the panels, in as many columns as the figure is wide enough for.
 
+    The figure grows by what a high legend would take from the panels.
+
     Args:
         figure: to which nothing is added later that changes its width.
         names: of the lines, in order; too long ones are broken.
         most_columns: not to be exceeded.
     """
+    height = figure.get_figheight()
+    letters = int(_LETTERS_OF_LEGEND_PER_INCH * figure.get_figwidth()) - _LETTERS_OF_A_LINE
+    broken = [textwrap.fill(name, max(letters, 10)) for name in names]
+    num_lines = sum(name.count("\n") + 1 for name in broken)
+    figure.set_figheight(height + _LINE_HEIGHT * num_lines)  # room to measure it in
+    counts = range(min(len(names), most_columns), 0, -1)
+    for labels, num_columns in [*((names, x) for x in counts), *((broken, x) for x in counts)]:
+        legend = _legend(figure, labels, num_columns)
+        extent = legend.get_window_extent()
+        if extent.width <= figure.bbox.width or (labels is broken and num_columns == 1):
+            break
+        legend.remove()
+    figure.set_figheight(height + max(0.0, extent.height / figure.dpi - _LEGEND_HEIGHT))
+
+
+def _legend(figure: "Figure", labels: Sequence[str], num_columns: int) -> "Legend":
     from matplotlib.lines import Line2D
 
-    letters = int(_LETTERS_OF_LEGEND_PER_INCH * figure.get_figwidth()) - _LETTERS_OF_A_LINE
     handles = [
-        Line2D([], [], label=textwrap.fill(name, max(letters, 10)), linewidth=1.4, **style(number))
-        for number, name in enumerate(names)
+        Line2D([], [], label=label, linewidth=1.4, **style(number))
+        for number, label in enumerate(labels)
     ]
-    for num_columns in range(min(len(names), most_columns), 0, -1):
-        legend = figure.legend(
-            handles=handles, loc="outside upper center", ncols=num_columns, frameon=False
-        )
-        figure.draw_without_rendering()
-        if legend.get_window_extent().width <= figure.bbox.width or num_columns == 1:
-            return
-        legend.remove()
+    legend = figure.legend(
+        handles=handles, loc="outside upper center", ncols=num_columns, frameon=False
+    )
+    figure.draw_without_rendering()
+    return legend
+
+
+def add_caption(figure: "Figure", text: str) -> None:
+    """Put text below the panels, in lines as long as the figure is wide."""
+    text = textwrap.fill(text, int(_LETTERS_PER_INCH * figure.get_figwidth()))
+    figure.supxlabel(text, fontsize=8, color=PALE_INK)
 
 
 def _caption(table: Table) -> str:

@@ -113,15 +113,19 @@ def test_data_sets_have_their_own_panels(sweep_table: Path, write_run) -> None:
         assert image.height > 900
 
 
-def test_a_legend_is_no_wider_than_its_figure() -> None:
+def test_a_legend_is_no_wider_than_its_figure_and_leaves_the_panels_their_height() -> None:
     from matplotlib.figure import Figure
 
     for width, num_names, length in itertools.product((2.5, 5.0, 7.9), (1, 2, 8), (4, 30, 90)):
         figure = Figure(figsize=(width, 4.0), layout="constrained")
-        figure.subplots()
+        panel = figure.subplots()
         words = "cross_attention,modality_dropout=0.3," * 3
         names = [f"{number}{words[:length]}" for number in range(num_names)]
         add_legend(figure, names, 3)
         (legend,) = figure.legends
         assert ["".join(x.get_text().split()) for x in legend.get_texts()] == names
         assert legend.get_window_extent().width <= figure.bbox.width, (width, num_names, length)
+        figure.draw_without_rendering()
+        box = panel.get_window_extent()
+        assert box.height > 2.5 * figure.dpi, (width, num_names, length)
+        assert box.y1 <= legend.get_window_extent().y0 + 1
