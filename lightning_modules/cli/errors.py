@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from lightning_modules.report.escape import escape_terminal
 from mutualformer.errors import UserError
+from mutualformer.typed_path import name_too_long
 
 _CONTINUE = "The same command continues from the last checkpoint"
 _MAKE_ROOM = "Make room; files written before are as they were"
@@ -105,6 +106,8 @@ def explain(error: BaseException | None) -> Explanation | None:
             what = error.filename or "a file of the run"
             advice = f"{_WRITE_ERRORS[error.errno]}. {_CONTINUE}"
             return Explanation(f"{what}: {error.strerror}. {advice}", 2)
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            return Explanation(name_too_long(str(error.filename)), 2)
         if isinstance(error, MemoryError):
             return Explanation(f"out of memory ({_first_line(error)}). {_LESS_MEMORY}", 2)
         if isinstance(error, RuntimeError):

@@ -41,7 +41,7 @@ def take_flags(arguments: Iterable[str]) -> tuple[list[str], dict[str, Any]]:
             value = next(waiting, None)
         if flag is None or value is None:  # of a value that is missing, the parser tells
             option, equals, text = word.partition("=")
-            words.append(f"{option}={expand_home(text)}" if equals else expand_home(word))
+            words.append(f"{option}={expand_home(text, option)}" if equals else expand_home(word))
             continue
         *path, last = (name for name in flag["name"].split(".") if name != "init_args")
         holder = typed
@@ -49,7 +49,7 @@ def take_flags(arguments: Iterable[str]) -> tuple[list[str], dict[str, Any]]:
             below = holder.get(name, {})
             holder[name] = below if isinstance(below, dict) else {"class_path": below}
             holder = holder[name]
-        setting = expand_paths(_read(value))
+        setting = expand_paths(_read(value), f"--{flag['name']}")
         if isinstance(holder.get(last), dict):  # options that were typed before their class
             setting = setting if isinstance(setting, dict) else {"class_path": setting}
             setting = holder[last] | setting
@@ -98,13 +98,19 @@ def configuration_files(words: Sequence[str]) -> list[tuple[int, Path]]:
     return found
 
 
-def expand_paths(content: Any) -> Any:
-    """Return settings in which every text that begins like a path in a home begins with that."""
+def expand_paths(content: Any, what: str = "") -> Any:
+    """Return settings in which every text that begins like a path in a home begins with that.
+
+    Args:
+        content: settings, or one value of them.
+        what: option or setting that has it, for messages.
+    """
     if isinstance(content, dict):
-        return {name: expand_paths(value) for name, value in content.items()}
+        below = f"{what}." if what else ""
+        return {name: expand_paths(value, f"{below}{name}") for name, value in content.items()}
     if isinstance(content, list):
-        return [expand_paths(value) for value in content]
-    return expand_home(content) if isinstance(content, str) else content
+        return [expand_paths(value, what) for value in content]
+    return expand_home(content, what) if isinstance(content, str) else content
 
 
 def expand_configuration(content: Any) -> Any:

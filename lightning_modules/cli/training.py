@@ -90,7 +90,10 @@ class MutualFormerCLI(LightningCLI):
         configurations: list[Any] = []
         for index, path in reversed(configuration_files(words)):
             content = read_yaml_mapping(path, "settings", "--config")
-            configurations.insert(0, expand_configuration(content))
+            try:
+                configurations.insert(0, expand_configuration(content))
+            except UserError as error:
+                raise UserError(f"{path}: {error}") from error
             if folder := folder_of_saved(path):
                 words.insert(index, f"--trainer.default_root_dir={folder}")
         check_classes([*configurations, expand_configuration(typed)])

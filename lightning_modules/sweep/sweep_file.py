@@ -197,9 +197,9 @@ def _read_command(path: Path, command: Any) -> tuple[Path, list[Path]]:
     configs: list[Path] = []
     for option, value in _pairs(path, words[2:-1], expected):
         if option == "--config":
-            configs.append(typed_path(value))
+            configs.append(typed_path(value, f"{path}: --config of command"))
         elif option == "--folder":
-            folder = typed_path(value)
+            folder = typed_path(value, f"{path}: --folder of command")
         else:
             raise UserError(
                 f"{path}: command has the option {option}, {expected}; a setting that all trials "

@@ -152,7 +152,7 @@ def _row_of_runs(path: Path, row: dict[str, Any]) -> PlannedRow:
     for seed in seeds:
         of_seed = folder.replace("{seed}", str(seed))
         filled = command.replace("{seed}", str(seed)).replace("{folder}", shlex.quote(of_seed))
-        runs.append(PlannedRun(typed_path(of_seed), seed, filled))
+        runs.append(PlannedRun(typed_path(of_seed, f"{path}: folder"), seed, filled))
     return PlannedRow(labels, tuple(runs))
 
 
@@ -194,4 +194,8 @@ def one_line(path: Path, key: str, value: Any) -> str:
 
 
 def _beside(path: Path, key: str, value: Any) -> Path:
-    return Path(os.path.normpath(path.parent / typed_path(one_line(path, key, value))))
+    named = typed_path(one_line(path, key, value), f"{path}: {key}")
+    beside = Path(os.path.normpath(path.parent / named))
+    if not beside.is_file():
+        raise UserError(f"{path}: {key} is {value}, but there is no file {beside}")
+    return beside

@@ -31,3 +31,21 @@ def test_an_unknown_home_is_refused_by_name(text: str) -> None:
 def test_an_empty_path_is_not_the_current_folder() -> None:
     with pytest.raises(UserError, match="empty"):
         typed_path(" ")
+
+
+@pytest.mark.parametrize("text", ["ü" * 200, "a/" * 3000, "~/" + "a" * 300 + "/b"])
+def test_a_path_that_no_file_system_takes_is_refused(text: str) -> None:
+    with pytest.raises(UserError, match=r"^a path is .{40}… \(\d+ characters\): File name"):
+        typed_path(text)
+
+
+@pytest.mark.parametrize("text", ["a\0b", "a\ud800"])
+def test_what_cannot_be_a_name_is_refused(text: str) -> None:
+    with pytest.raises(UserError, match="^data.root is '"):
+        typed_path(text, "data.root")
+
+
+@pytest.mark.parametrize("text", ["", "~nobody_of_this_name", "$NO_SUCH_VARIABLE", "a" * 300])
+def test_a_message_names_what_has_the_path(text: str) -> None:
+    with pytest.raises(UserError, match=r"^a\.yaml: folder is "):
+        typed_path(text, "a.yaml: folder")

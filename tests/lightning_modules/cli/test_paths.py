@@ -80,3 +80,76 @@ def test_a_variable_that_is_not_set_is_refused_by_name(
         main(words)
     assert caught.value.code == 2
     assert "there is no environment variable '$NO_SUCH_VARIABLE'" in capfd.readouterr().err
+
+
+COMMAND = ["mutualformer", "trial", "--folder", "a", "--config", str(CONFIG), "${args}"]
+ROW = {"name": "Ours", "seeds": [0], "folder": "a", "command": "true"}
+
+
+@pytest.mark.parametrize(
+    ("command", "content", "where"),
+    [
+        ("fit --config", {"trainer": {"default_root_dir": "?/a"}}, "trainer.default_root_dir is ?"),
+        ("fit --config", {"data": {"init_args": {"roots": ["?/a"]}}}, "data.init_args.roots is ?"),
+        (
+            "sweep",
+            {"command": [*COMMAND[:3], "?", *COMMAND[4:]], "parameters": {"a": {"value": 1}}},
+            "--folder of command is ?",
+        ),
+        (
+            "sweep",
+            {"command": [*COMMAND[:5], "?/a", "${args}"], "parameters": {"a": {"value": 1}}},
+            "--config of command is ?",
+        ),
+        (
+            "sweep",
+            {"command": COMMAND, "parameters": {"data.root": {"values": ["?/a", "b"]}}},
+            "--data.root is ?",
+        ),
+        ("table", {"rows": [ROW | {"folder": "?/a"}]}, "folder is ?"),
+        ("table", {"rows": [{"published": "?/a.csv", "source": "x"}]}, "published is ?"),
+        ("table", {"sweep": "?/a.yaml"}, "sweep is ?"),
+        ("table", {"sweep": "/"}, "sweep is /, but there is no file /"),
+    ],
+)
+@pytest.mark.parametrize("path", ["$NO_SUCH_VARIABLE", "~nobody_of_this_name"])
+def test_a_path_in_a_file_is_refused_by_the_file_and_the_setting(
+    command: str,
+    content: dict[str, object],
+    where: str,
+    path: str,
+    home: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    kind = {"sweep": {"method": "grid"}, "table": {"title": "A", "metrics": ["mae"]}}
+    text = yaml.safe_dump(kind.get(command, {}) | content).replace("?", path)
+    (home / "mine.yaml").write_text(text)
+    with pytest.raises(SystemExit) as caught:
+        main([*command.split(), str(home / "mine.yaml")])
+    assert caught.value.code == 2
+    error = capfd.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"error: {home / 'mine.yaml'}: ")
+    assert where.replace("?", path) in error
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["fit", "--config=?"],
+        ["fit", f"--config={CONFIG}", "--trainer.default_root_dir=?"],
+        ["fit", f"--config={CONFIG}", "--model.network.encoder_weights=?.pth"],
+        ["fit", f"--config={CONFIG}", "--model.init_from=?"],
+        ["test", f"--config={CONFIG}", "--ckpt_path=?"],
+        ["trial", "--folder=?", f"--config={CONFIG}", "--a=1"],
+        ["evaluate", "--predictions=?", "--ground-truth=x"],
+        ["robustness", "?"],
+        ["table", "?"],
+    ],
+)
+def test_a_name_that_is_too_long_is_refused(
+    words: list[str], home: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([word.replace("?", "a" * 300) for word in words])
+    assert caught.value.code == 2
+    assert " characters): File name too long, expected" in capfd.readouterr().err

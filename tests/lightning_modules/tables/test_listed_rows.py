@@ -20,7 +20,7 @@ RUNS = "{name: Ours, seeds: [0, 1], folder: 'seed_{seed}', command: fit}"
         (f"[{RUNS.replace('[0, 1]', '[0, 0]')}]", "", "seeds of Ours is [0, 0]"),
         (f"[{RUNS.replace('[0, 1]', '3')}]", "", "seeds of Ours is 3"),
         (f"[{RUNS.replace('name:', 'params_m: many, name:')}]", "", "params_m is 'many'"),
-        ("[{published: nowhere.csv, source: Us}]", "", "nowhere.csv cannot be read"),
+        ("[{published: nowhere.csv, source: Us}]", "", "published is nowhere.csv, but"),
         ("[{published: p.csv, source: Us}]", "a,b\n1,2\n", "expected the columns method,dataset"),
         ("[{published: p.csv, source: Us}]", "A,SET,iou,0.5\n", "A, SET, iou is not a score"),
         ("[{published: p.csv, source: Us}]", "A,SET,mae,5\n", "A, SET, mae is '5', expected a num"),

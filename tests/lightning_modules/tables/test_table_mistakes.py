@@ -36,7 +36,7 @@ def test_help_and_a_table_without_intervals_do_not_wait_for_torch(sweep_table) -
         ({"text": "title: x"}, "expected either sweep: FILE or rows"),
         ({"add": "colour: red"}, "unknown key colour"),
         ({"replace": ("title: Strength of the diffusion", "title: 7")}, "title is 7"),
-        ({"replace": ("sweep: sweep.yaml", "sweep: other.yaml")}, "other.yaml cannot be read"),
+        ({"replace": ("sweep: sweep.yaml", "sweep: other.yaml")}, "sweep is other.yaml, but"),
         ({"add": "metrics: [s_measure, iou]"}, "unknown score 'iou'"),
         ({"add": "metrics: s_measure"}, "metrics is 's_measure', expected a list"),
         ({"add": "metrics: []"}, "unknown score None"),
