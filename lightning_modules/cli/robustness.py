@@ -139,7 +139,8 @@ def _test_runs(
     sources = find_sources(runs)
     if options.reference is not None:  # before hours are spent
         find_references([label for label, _ in configurations_of(sources)], options.reference)
-    return measure_runs(sources, corruptions, settings), corruptions
+    to_keep = options.keep is not None
+    return measure_runs(sources, corruptions, settings, to_keep=to_keep), corruptions
 
 
 def _read_kept(

@@ -20,7 +20,7 @@ from lightning_modules.robustness.robustness_file import (
     read_known,
     write_robustness,
 )
-from lightning_modules.runs.provenance import describe_environment
+from lightning_modules.runs.provenance import describe_environment, git_state
 from lightning_modules.runs.run_folder import RunFolder
 from lightning_modules.runs.score import Score
 from lightning_modules.runs.yaml_text import read_yaml_mapping
@@ -97,7 +97,11 @@ def corruptions_of(words: Sequence[str], severities: Sequence[float]) -> list[Co
 
 
 def measure_runs(
-    sources: Sequence[Source], corruptions: Sequence[Corruption], settings: Sequence[str]
+    sources: Sequence[Source],
+    corruptions: Sequence[Corruption],
+    settings: Sequence[str],
+    *,
+    to_keep: bool = False,
 ) -> list[Robustness]:
     """Test runs; every `robustness.json` is written as soon as something of it is known.
 
@@ -108,9 +112,12 @@ def measure_runs(
         sources: runs.
         corruptions: at least one.
         settings: flags that lie over every configuration.
+        to_keep: whether the scores are to be kept in the repository, for which the code that
+            measures them has to be in a commit.
 
     Raises:
-        UserError: something is no run, has no checkpoint, or cannot be tested so; names it.
+        UserError: something is no run, has no checkpoint, or cannot be tested so, names it; the
+            code is in no commit.
     """
     for source in sources:
         if source.run is None:
@@ -125,7 +132,7 @@ def measure_runs(
         assert source.run is not None
         with naming(source):
             place = f"{source.name} ({number} of {len(sources)})"
-            found[source.path] = builder.test(source, source.run, corruptions, place)
+            found[source.path] = builder.test(source, source.run, corruptions, place, to_keep)
     return [
         Robustness(label, tuple(found[source.path] for source in members))
         for label, members in configurations_of(sources)
@@ -142,7 +149,12 @@ class _RunTester(ConfigurationBuilder):
     """Load the best checkpoint of a run once, and test it on images of several kinds."""
 
     def test(
-        self, source: Source, run: RunFolder, corruptions: Sequence[Corruption], place: str
+        self,
+        source: Source,
+        run: RunFolder,
+        corruptions: Sequence[Corruption],
+        place: str,
+        to_keep: bool,
     ) -> RunRobustness:
         self.build_trained(source, run, enable_progress_bar=False, enable_model_summary=False)
         data, model = self.datamodule, self.model
@@ -158,6 +170,11 @@ class _RunTester(ConfigurationBuilder):
         scores, reason = read_known(run.robustness, origin)
         wanted = {CLEAN: None, **{str(corruption): corruption for corruption in corruptions}}
         missing = [key for key in wanted if key not in scores]
+        if missing and to_keep and ((git := git_state()) is None or git["dirty"]):
+            raise UserError(
+                "--keep: the code here is in no commit: commit it, then test; a result that nobody "
+                "can repeat is not kept"
+            )
         _say(place, len(missing), len(wanted), run, reason)
         for key in missing:
             of_key = wanted[key]

@@ -9,7 +9,7 @@ import pytest
 from small_fit import fit
 
 import lightning_modules.main as command_line
-from lightning_modules.robustness import kept_robustness, robustness_file
+from lightning_modules.robustness import kept_robustness, measure_runs, robustness_file
 
 WORDS = ["--corruption", "depth:noise", "rgb:blank", "--severities=0.5,1"]
 
@@ -100,6 +100,23 @@ def test_what_is_in_no_commit_is_not_kept(
         assert main(run, *WORDS, f"--keep={tmp_path / 'kept.json'}") == 2
         assert "was made by code that is in no commit" in capsys.readouterr().err
         assert not (tmp_path / "kept.json").exists()
+
+
+@pytest.mark.parametrize("git", [None, {"commit": "0" * 40, "dirty": True}])
+def test_what_could_not_be_kept_is_not_measured_first(
+    git: dict[str, object] | None,
+    made: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(measure_runs, "git_state", lambda: git)
+    run = Path(shutil.copytree(made / "runs" / "a", tmp_path / "a"))
+    assert main(run, *WORDS, f"--keep={tmp_path / 'kept.json'}") == 0, "nothing is to be measured"
+    (run / "robustness.json").unlink()
+    assert main(run, *WORDS, f"--keep={tmp_path / 'more.json'}") == 2
+    assert "--keep: the code here is in no commit" in capsys.readouterr().err
+    assert not (run / "robustness.json").exists() and not (tmp_path / "more.json").exists()
 
 
 @pytest.mark.parametrize(
