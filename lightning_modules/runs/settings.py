@@ -64,6 +64,7 @@ _MEANINGS_OF_NONE = {
     "checkpoint.monitor": "val/held_out/s_measure",
     "data.corruption": "none",
     "data.modality_dropout": "0",
+    "model.network.num_classes": 1,
 }
 # As values, and as the text of a trial.
 _NONE = (None, "null", 0, "0")

@@ -179,6 +179,7 @@ def test_a_setting_with_an_effect_is_not(
         ("checkpoint.monitor", "val/held_out/s_measure"),
         ("data.corruption", None),
         ("data.modality_dropout", 0.0),
+        ("model.network.num_classes", 1),
     ],
 )
 def test_what_former_versions_did_not_say_means_what_they_did(
@@ -190,6 +191,7 @@ def test_what_former_versions_did_not_say_means_what_they_did(
     former["checkpoint"]["monitor"] = "val/held_out/s_measure"
     for later in ("corruption", "modality_dropout"):
         del former["data"]["init_args"][later]
+    del former["model"]["network"]["init_args"]["num_classes"]
     assert all(of(former) for of in (continues, one_row))
 
 
