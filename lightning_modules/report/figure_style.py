@@ -10,10 +10,16 @@ PALE_INK = "#5a5e66"
 
 
 def style(number: int) -> dict[str, Any]:
-    """Return the look of a line or a point by its number."""
+    """Return the look of a line or a point by its number.
+
+    Colours come again with other shapes: 49 differ.
+
+    >>> style(0)["color"] == style(7)["color"], style(0)["marker"] == style(7)["marker"]
+    (True, False)
+    """
     return {
         "color": _COLOURS[number % len(_COLOURS)],
-        "marker": _MARKERS[number % len(_MARKERS)],
+        "marker": _MARKERS[(number + number // len(_COLOURS)) % len(_MARKERS)],
         "markersize": 5,
         "markeredgecolor": "white",
         "markeredgewidth": 0.6,

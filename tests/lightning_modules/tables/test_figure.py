@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from lightning_modules.main import main
+from lightning_modules.report.figure_style import style
 from lightning_modules.report.table_figure import add_legend, axis_positions, draw_figure
 from lightning_modules.tables.build_table import build_table
 from lightning_modules.tables.table_file import read_table_file
@@ -129,3 +130,9 @@ def test_a_legend_is_no_wider_than_its_figure_and_leaves_the_panels_their_height
         box = panel.get_window_extent()
         assert box.height > 2.5 * figure.dpi, (width, num_names, length)
         assert box.y1 <= legend.get_window_extent().y0 + 1
+
+
+def test_no_two_lines_of_a_figure_look_alike() -> None:
+    looks = [(style(number)["color"], style(number)["marker"]) for number in range(49)]
+    assert len(set(looks)) == 49
+    assert len({colour for colour, _ in looks[:7]}) == len({shape for _, shape in looks[:7]}) == 7
