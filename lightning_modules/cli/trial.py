@@ -65,7 +65,8 @@ def run_trial(trial: Trial) -> int:
             f"error: {trial.folder} failed: {failure.reason if failure else 'unknown'}",
             file=sys.stderr,
         )
-        return 1
+        # What the training refused is the user's mistake here too, and not worth another attempt.
+        return 2 if started.process.returncode == 2 else 1
     print(f"{trial.folder} is {outcome.value}")
     if outcome is Outcome.DONE:
         return 0

@@ -38,7 +38,7 @@ def train() -> None:
         time.sleep(0.05)
     if os.environ.get("FAKE_FAILURE", "no trial") in folder.name:
         print("RuntimeError: a scratch on the disk", flush=True)
-        sys.exit(3)
+        sys.exit(int(os.environ.get("FAKE_EXIT_CODE", "3")))
     scores = {"s_measure": 0.9, "f_max": 0.8, "e_max": 0.7, "mae": 0.1}
     results = {"scores": {"synthetic": scores}, "num_images": {"synthetic": 5}, "protocol": "fake"}
     (folder / "results.json").write_text(json.dumps(results))

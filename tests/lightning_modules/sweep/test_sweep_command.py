@@ -146,6 +146,8 @@ def test_a_trial_passes_a_signal_on(mutualformer: Mutualformer, tmp_path: Path) 
     code, output = mutualformer(*arguments, FAKE_FAILURE="a=1")
     assert code == 1
     assert output.rstrip().endswith("a=1 failed: exit code 3")
+    code, output = mutualformer(*arguments, FAKE_FAILURE="a=1", FAKE_EXIT_CODE="2")
+    assert (code, "a=1 failed: exit code 2" in output) == (2, True)  # the user's mistake
     code, output = mutualformer(*arguments)
     assert (code, "a=1 is done" in output) == (0, True)
 
