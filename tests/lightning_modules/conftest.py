@@ -47,10 +47,7 @@ def mutualformer() -> Callable[..., subprocess.CompletedProcess]:
 
 
 # Every part, and a checkpoint of four megabytes. Batch normalisation and dropout are in it.
-SMALL = [
-    *("--config", str(HERE / "tiny.yaml")),
-    "--model.network.encoder_name=tu-test_efficientnet",
-]
+SMALL = ["--config", str(HERE / "tiny.yaml")]
 
 
 @pytest.fixture(scope="session")

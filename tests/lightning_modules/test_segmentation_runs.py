@@ -19,8 +19,7 @@ from tests.datamodules.segmentation_folders import add_nyu, write_list
 HERE = Path(__file__).parent
 NETWORK = [
     *("--config", str(HERE / "tiny.yaml"), "--model", "lightning_modules.SegmentationModule"),
-    *("--model.network.encoder_name=tu-test_efficientnet", "--affinity_maps.num_samples=0"),
-    "--trainer.limit_train_batches=1",
+    *("--affinity_maps.num_samples=0", "--trainer.limit_train_batches=1"),
 ]
 SYNTHETIC = [
     *NETWORK,

@@ -130,6 +130,7 @@ def test_killed_it_goes_on_to_an_equal_end(fit: Toy, whole: Path, tmp_path: Path
     )
 
 
+@pytest.mark.slow
 def test_its_network_is_exported(toy: Toy, whole: Path) -> None:
     refused = toy("export", str(whole), returncode=2).stderr
     assert "toy_task.ColourNetwork" in refused and "--import MODULE" in refused

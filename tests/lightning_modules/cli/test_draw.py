@@ -34,7 +34,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, pairs: Path) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     for fusion in ("mutualformer", "depth"):
         options = [
-            *(f"--config={TINY}", "--model.network.encoder_name=tu-test_efficientnet"),
+            f"--config={TINY}",
             *(f"--model.network.fusion.name={fusion}", "--affinity_maps.num_samples=0"),
             *("--data=datamodules.RGBDSaliencyDataModule", f"--data.root={pairs}"),
             *("--data.train_sets=[PAIRS]", "--data.test_sets=[OTHERS]", "--data.num_workers=0"),

@@ -209,15 +209,15 @@ def test_an_export_says_what_predictions_depend_on(
 
 
 @pytest.fixture
-def files_up_to_1_mib(run_folder: Path) -> Iterator[None]:
+def files_up_to_64_kib(run_folder: Path) -> Iterator[None]:
     """Let writes fail beyond that, as on a disk that is full."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, hard))
     yield
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.usefixtures("files_up_to_1_mib")
+@pytest.mark.usefixtures("files_up_to_64_kib")
 @pytest.mark.parametrize("kind", ["safetensors", "onnx"])
 def test_nothing_is_left_when_the_disk_is_full(
     kind: str, run_folder: Path, capfd: pytest.CaptureFixture[str]

@@ -15,10 +15,7 @@ from lightning_modules.main import main
 from mutualformer import MutualFormerNetwork
 
 CONFIG = Path(__file__).parents[1] / "tiny.yaml"
-NETWORK = [
-    "--model.network.encoder_name=tu-test_efficientnet",
-    "--model.network.fusion_strides=[32]",
-]
+NETWORK = ["--model.network.fusion_strides=[32]"]
 
 
 def error_of(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:

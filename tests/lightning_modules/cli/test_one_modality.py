@@ -18,7 +18,6 @@ from mutualformer.fusions import Fusion
 CONFIG = Path(__file__).parents[1] / "tiny.yaml"
 SMALL = [
     f"--config={CONFIG}",
-    "--model.network.encoder_name=tu-test_efficientnet",
     "--model.network.fusion_strides=[32]",
     "--data=datamodules.RGBDSaliencyDataModule",
     "--data.image_size=64",

@@ -9,11 +9,10 @@ import yaml
 from lightning_modules.main import main
 
 CONFIG = Path(__file__).parents[1] / "tiny.yaml"
-SMALL = "--model.network.encoder_name=tu-test_efficientnet"
 
 
 def fit(folder: str, *options: str) -> int:
-    words = ["fit", f"--config={CONFIG}", SMALL, f"--trainer.default_root_dir={folder}"]
+    words = ["fit", f"--config={CONFIG}", f"--trainer.default_root_dir={folder}"]
     return main([*words, *options])
 
 

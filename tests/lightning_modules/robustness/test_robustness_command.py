@@ -108,11 +108,7 @@ def test_what_is_not_read_changes_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["fit", f"--config={CONFIG}", "--model.network.fusion.name=rgb"]
-    words += [
-        "--model.network.encoder_name=tu-test_efficientnet",
-        *SMALL[3:6],
-        "--data.image_size=64",
-    ]
+    words += [*SMALL[3:6], "--data.image_size=64"]
     assert main([*words, f"--trainer.default_root_dir={tmp_path / 'rgb'}"]) == 0
     assert main(["robustness", str(tmp_path / "rgb"), "--severities=1"]) == 0
     assert "does not read depth: its scores are those of clean images" in capsys.readouterr().out

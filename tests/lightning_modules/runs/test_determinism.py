@@ -59,7 +59,7 @@ def initialise(seed: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> torc
         main(
             [
                 *("fit", "--config", str(config), "--trainer.default_root_dir", str(folder)),
-                *(f"--seed_everything={seed}", "--model.network.encoder_name=tu-test_efficientnet"),
+                f"--seed_everything={seed}",
             ]
         )
     return weights[0]

@@ -157,6 +157,7 @@ def test_ahead_of_its_time_limit_it_is_queued_again_however_often(
     assert "Traceback" not in logs(runs)
 
 
+@pytest.mark.slow
 def test_a_node_that_is_lost_has_its_trial_run_once(
     submit: Callable[..., str],
     write_sweep: WriteSweep,

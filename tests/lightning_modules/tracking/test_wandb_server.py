@@ -68,6 +68,7 @@ def test_an_online_run_is_one_run_with_all_that_users_look_for(fit, wandb_server
     assert {kind for _, kind in run.artifacts} >= {"model", "run_table"}
 
 
+@pytest.mark.slow
 def test_a_run_of_classes_sends_its_scores_and_pictures(fit, wandb_server, tmp_path):
     options = ["--model=lightning_modules.SegmentationModule", "--model.network.num_classes=5"]
     options += ["--data=datamodules.SyntheticSegmentationDataModule", "--data.image_size=64"]
@@ -98,6 +99,7 @@ def test_an_offline_run_that_was_killed_is_whole_after_its_sync(fit, wandb_serve
     assert_whole(read(wandb_server, tmp_path))
 
 
+@pytest.mark.slow
 def test_parts_kept_offline_become_one_history(fit, wandb_server, tmp_path):
     stop = signal_at(SaliencyModule, "training_step", 4, signal.SIGTERM)
     assert fit(tmp_path, inject=stop, WANDB_MODE="offline").code != 2

@@ -256,6 +256,7 @@ def test_what_goes_on_of_the_block_is_each_stream_with_its_own_half() -> None:
 
 
 # Of the first six, tests/lightning_modules/cli/test_export.py makes graphs with the network around.
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES[6:])
 def test_becomes_a_graph_of_onnx(name: str) -> None:
     pytest.importorskip("onnx")
