@@ -53,7 +53,7 @@ def test_all_commands_on_a_folder_are_one_offline_run(track, read_records, tmp_p
 
     # The command that was printed finds all parts.
     sync = [sys.executable, "-m", "wandb", "sync", "--dry-run", str(folder / "wandb")]
-    dry_run = subprocess.run(sync, capture_output=True, text=True, timeout=60).stderr
+    dry_run = subprocess.run(sync, cwd=folder, capture_output=True, text=True, timeout=60).stderr
     assert "Would sync 3 run(s)" in dry_run
 
     run = next(r.run for r in fit if r.HasField("run"))

@@ -37,7 +37,10 @@ def sync(server, folder):
     """Do what the printed advice says."""
     command = [sys.executable, "-m", "wandb", "sync", str(folder / "wandb")]
     environment = os.environ | server.environment
-    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=60)
+    # It leaves a log where it is called.
+    subprocess.run(
+        command, env=environment, cwd=folder, check=True, capture_output=True, timeout=60
+    )
 
 
 def assert_whole(run):
