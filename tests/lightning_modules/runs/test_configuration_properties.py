@@ -24,7 +24,7 @@ many = settings(
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-few = settings(many, max_examples=6)
+few = settings(many, max_examples=10)
 NAMES = st.from_regex(r"[a-z_]{1,8}", fullmatch=True).filter(lambda name: name != "init_args")
 LEAVES = st.one_of(st.integers(), st.floats(allow_nan=False), st.text(max_size=5), st.booleans())
 TREES = st.recursive(
